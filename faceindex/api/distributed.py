@@ -1,9 +1,10 @@
-"""Where `FaceIndex.cluster` searches for neighbours: in this process, or on an engine."""
+"""Where `FaceIndex.cluster` does its work: in this process, in memory or through files, or on an engine."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from faceindex.api.extraction import check_place
 from faceindex.errors import StoreError
 
 if TYPE_CHECKING:
-    from faceindex.clustering.shards import Runner
+    from faceindex.clustering.shards import MakeRunner, Runner
     from faceindex.engine.pool import RayEngine
     from faceindex.engine.stages import EngineRunner
 
@@ -62,22 +63,45 @@ class Runners:
 
         self._engine.start()
         self.started = True
-        try:
+        with _writing(self._directory, "run it without `on`"):
             if self._runner is None:
                 folder = self._stack.enter_context(own_folder(self._directory, PARTS))
                 self._runner = EngineRunner(self._engine, folder)
             with self._runner as runner:
                 yield runner
-        except OSError as error:
-            raise StoreError(
-                f"{error.filename or self._directory} cannot be written: {error.strerror or error}.",
-                "Make room on the disk of the index, or run it without `on`.",
-            ) from error
 
 
 @contextlib.contextmanager
-def runners_on(on: str | None, actors: int | None, directory: Path) -> Iterator[Runners | None]:
-    """Search for neighbours on an engine inside the ``with``; None for this process.
+def _runner_in_files(directory: Path) -> Iterator[Runner]:
+    """Make a runner of this process whose arrays are files: memory does not bound them."""
+    from faceindex.clustering.shards import FileArrays, ThreadRunner
+    from faceindex.scratch import own_folder
+    from faceindex.store.directory import PARTS
+
+    with (
+        _writing(directory, "run it without `part_size`"),
+        own_folder(directory.absolute(), PARTS) as folder,
+        ThreadRunner(FileArrays(folder)) as runner,
+    ):
+        yield runner
+
+
+@contextlib.contextmanager
+def _writing(directory: Path, otherwise: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or directory} cannot be written: {error.strerror or error}.",
+            f"Make room on the disk of the index, or {otherwise}.",
+        ) from error
+
+
+@contextlib.contextmanager
+def runners_on(
+    on: str | None, actors: int | None, directory: Path, *, in_files: bool = False
+) -> Iterator[MakeRunner | None]:
+    """Cluster on an engine inside the ``with``, or in this process; None keeps all in memory.
 
     Parameters
     ----------
@@ -85,6 +109,8 @@ def runners_on(on: str | None, actors: int | None, directory: Path) -> Iterator[
         As in `faceindex.FaceIndex.cluster`.
     directory : Path
         Of the index.
+    in_files : bool
+        Keep the arrays of this process in files there, as those of an engine are.
 
     Raises
     ------
@@ -93,7 +119,7 @@ def runners_on(on: str | None, actors: int | None, directory: Path) -> Iterator[
     """
     place = check_place(on, actors)
     if place is None:
-        yield None
+        yield partial(_runner_in_files, directory) if in_files else None
         return
     from faceindex.engine.pool import RayEngine
 

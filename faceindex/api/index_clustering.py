@@ -36,6 +36,7 @@ class IndexClustering:
         seed: int = 0,
         rebuild: bool = False,
         dry_run: bool = False,
+        part_size: int | None = None,
         on: str | None = None,
         actors: int | None = None,
     ) -> ClusterResult:
@@ -65,10 +66,15 @@ class IndexClustering:
             Cluster all faces, even if nothing changed.
         dry_run : bool
             Store nothing; the result has the `changes`. The index may be open for reading only.
+        part_size : int, optional
+            Cluster at most so many faces at a time, 2 or more, so that their links need not fit into memory.
+            More faces are divided into parts, so that the faces of a person come into one part; the clusters
+            differ a little. Meanwhile, files in the index directory hold the links and a copy of the vectors.
+            None clusters all faces together. Not for ``"kmeans"``.
         on : str, optional
-            Where to search for similar faces, if they are more than 20,000: ``"ray"`` or ``"ray:ADDRESS"``,
-            as in `faceindex.FaceIndex.add`. All machines need the index directory at the same path. The
-            result is the same. None is this process.
+            Where to search for similar faces, if they are more than 20,000, and to cluster parts of them:
+            ``"ray"`` or ``"ray:ADDRESS"``, as in `faceindex.FaceIndex.add`. All machines need the index
+            directory at the same path. The result is the same. None is this process.
         actors : int, optional
             How many processes of Ray do that; None means one for each core that Ray has.
 
@@ -85,7 +91,12 @@ class IndexClustering:
         from faceindex.api.extraction import check_place
 
         check_place(on, actors)
-        parameters: Parameters = {"k": k, "threshold": threshold, "min_size": min_size}
+        parameters: Parameters = {
+            "k": k,
+            "threshold": threshold,
+            "min_size": min_size,
+            "part_size": part_size,
+        }
         with self._access(dry_run):
             return cluster_index(
                 self._reader,

@@ -84,6 +84,14 @@ def cluster(
             "A second --restore undoes the first.",
         ),
     ] = False,
+    part_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Group at most N faces at a time, so that the links between all of them need not fit into "
+            "memory. Faces of one person come into one part. Without it, all faces are grouped together.",
+        ),
+    ] = None,
     on: Annotated[
         str | None,
         typer.Option(
@@ -114,10 +122,12 @@ def cluster(
     Example: faceindex cluster
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        if restore and (algorithm != _ALGORITHM or seed or rebuild or {k, threshold, min_size} != {None}):
+        if restore and (
+            algorithm != _ALGORITHM or seed or rebuild or {k, threshold, min_size, part_size} != {None}
+        ):
             raise UsageError(
                 "--restore brings the earlier clusters back with their own options.",
-                "Leave out --algorithm, --k, --threshold, --min-size, --seed and --rebuild.",
+                "Leave out --algorithm, --k, --threshold, --min-size, --seed, --part-size and --rebuild.",
             )
         if restore and not (on is None and actors is None):
             raise UsageError("--restore searches for no faces.", "Leave out --on and --actors.")
@@ -140,6 +150,7 @@ def cluster(
                         seed=seed,
                         rebuild=rebuild,
                         dry_run=dry_run,
+                        part_size=part_size,
                         on=on,
                         actors=actors,
                     )

@@ -103,6 +103,41 @@ def test_the_clusters_are_the_same(
         assert not _parts(directory)
 
 
+@on_ray
+def test_parts_are_the_same(directory: Path, ray_folder: Path) -> None:
+    with FaceIndex.open(directory, write=True) as index:
+        here, distributed = _labels(index, part_size=300)
+        assert (len(set(here)), distributed) == (PEOPLE, False)
+        assert not _parts(directory)
+        assert _labels(index, part_size=300, rebuild=True, on="ray", actors=2) == (here, True)
+        assert not _parts(directory)
+
+
+def test_parts_without_ray(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their arrays are in files while they are clustered, also after an error."""
+    from faceindex.clustering import grouping, parts
+
+    seen = []
+    divide = grouping.divide
+
+    def watched(*arguments: Any) -> Any:
+        seen.append({path.name.split("-")[0] for path in _parts(directory)[0].iterdir()})
+        return divide(*arguments)
+
+    monkeypatch.setattr(parts, "divide", watched)
+    with FaceIndex.open(directory, write=True) as index:
+        whole = _labels(index)[0]
+        here = _labels(index, part_size=300)[0]
+        assert (len(set(here)), here) == (PEOPLE, _labels(index, part_size=300, rebuild=True)[0])
+        assert sum(a == b for a, b in zip(here, whole, strict=True)) > 0.95 * len(here)
+        assert {"ordered", "order", "graph.0.indices"} <= seen[0]
+        assert not _parts(directory)
+        monkeypatch.setattr(parts, "divide", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(StoreError, match="run it without `part_size`"):
+            _labels(index, part_size=200)
+        assert not _parts(directory)
+
+
 def test_few_faces_start_no_ray(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "EXACT_UP_TO", 20_000)
     monkeypatch.setattr("faceindex.engine.pool.RayEngine.start", lambda self: pytest.fail("Ray is started"))
