@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--ef-construction", type=int, default=100, help="ef_construction of hnswlib")
     parser.add_argument("--parts", default="graph,hnswlib,cluster", help="the parts to run")
     parser.add_argument("--steps-on-disk", type=Path, metavar="DIR", help="folder for the results of steps")
-    parser.add_argument("--steps", default=",".join(STEPS), help="the steps to run with --steps-on-disk")
+    parser.add_argument("--steps", default=",".join(list(STEPS)[:-1]), help="the steps to run with --steps-on-disk")
     parser.add_argument("--part", help=argparse.SUPPRESS)  # in a child process
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -8,7 +8,8 @@ stopped goes on from there.
 - neighbours: `near_neighbours`, and its recall on these;
 - graph: `symmetric_graph` of the log-odds above the floor;
 - plain: Chinese Whispers on it, B-cubed over all faces;
-- album: the clusterer `album`, which `faceindex cluster` uses by default, on the same graph.
+- album: the clusterer `album`, which `faceindex cluster` uses by default, on the same graph;
+- hnsw: the HNSW index of `faceindex.store`: build, write, load; only where it is named, it takes longest.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from faceindex.clustering.chinese_whispers import chinese_whispers
 from faceindex.clustering.graph import GRAPH_FLOOR, log_odds, symmetric_graph
 from faceindex.clustering.neighbours import EXACT_UP_TO, near_neighbours, nearest
 from faceindex.metrics import bcubed, recall_at_k
+from faceindex.store.hnsw import HnswIndex
+from faceindex.store.records import HnswParams
 from faceindex.types import F32, I64, Graph
 
 __all__ = ["STEPS", "run_step", "run_steps"]
@@ -172,7 +175,41 @@ def album(n: int, seed: int, folder: Path) -> dict[str, object]:
     return {**costs, **_clustered(folder, labels)}
 
 
-_ALL: tuple[Callable[[int, int, Path], dict[str, object]], ...] = (made, exact, neighbours, graph, plain, album)
+def hnsw(n: int, seed: int, folder: Path) -> dict[str, object]:
+    """Build the HNSW index of the store, write it, and load it again."""
+    vectors, path, alive = _vectors(folder), folder / "ann.hnsw", np.ones(n, bool)
+    index = HnswIndex.build(DIMENSION, HnswParams())
+    built: dict[str, object] = {}
+    loaded: dict[str, object] = {}
+    with measured(built):
+        index.extend(vectors, alive)
+    index.save(path, vectors)
+    del index
+    with measured(loaded):
+        again = HnswIndex.load(path, vectors, HnswParams())
+        assert again is not None
+        found = again.search(vectors[np.load(folder / "queries.npy")], K + 1, alive)
+    assert found is not None
+    size, expected = path.stat().st_size, np.load(folder / "exact.npy")
+    path.unlink()
+    return {
+        **built,
+        "file_bytes": size,
+        "load_cpu_seconds": loaded["cpu_seconds"],
+        "load_mib": size / 2**20,  # hnswlib's arrays are those of the file
+        "recall_at_20": recall_at_k(found[0][:, 1:], expected),
+    }
+
+
+_ALL: tuple[Callable[[int, int, Path], dict[str, object]], ...] = (
+    made,
+    exact,
+    neighbours,
+    graph,
+    plain,
+    album,
+    hnsw,
+)
 STEPS = {step.__name__: step for step in _ALL}
 
 
