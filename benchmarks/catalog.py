@@ -18,14 +18,14 @@ catalog is what is measured. Then each step runs in a process of its own:
 - doctor: `FaceIndex.doctor`;
 - forget: one person of about 20 photos.
 
-CPU time is that of the process. `read_bytes` is what it read from files, from the page cache too: what reads more
-in a larger index although it needs little, reads everything. The exponents are the slopes of log cost over log faces between the
-two largest sizes: 0 for what does not grow, 1 for what grows with the index.
+CPU time is that of the process. `read_bytes` is what it read from files, from the page cache too: what reads
+more in a larger index although it needs little, reads everything. The exponents are the slopes of log cost
+over log faces between the two largest sizes: 0 for what does not grow, 1 for what grows with the index.
 
     python benchmarks/catalog.py [--quick] [--sizes N,N,...] [--seed S] [--no-files] [--work DIR]
 
-A million faces take about ten minutes of CPU time. `--no-files` leaves out `again`. An index in `--work` whose
-steps are done is not measured again.
+A million faces take about ten minutes of CPU time. `--no-files` leaves out `again`. A step of an index in
+`--work` that is done is not measured again.
 """
 
 from __future__ import annotations
@@ -176,12 +176,12 @@ def cluster(n: int, path: Path, seed: int) -> dict[str, object]:
         stored = cost(lambda: store.save_clustering("made up", {}, 0, ids, labels, ones))
         again = cost(lambda: store.save_clustering("made up", {}, 0, ids, labels, ones))
         people = max(10, n // NAMED)
-        named = cost(
-            lambda: [
+
+        def name() -> None:
+            for first in range(1, people + 1, AT_ONCE):
                 name_people(store, min(first + AT_ONCE - 1, people), first)
-                for first in range(1, people + 1, AT_ONCE)
-            ]
-        )
+
+        named = cost(name)
     faces = int(np.isin(who, np.arange(1, people + 1)).sum())
     clusters = int((counts > 1).sum())
     return {

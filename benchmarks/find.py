@@ -108,7 +108,7 @@ def make_index(
 
 
 def name_people(store: Store, people: int, first: int = 1) -> None:
-    """Name the clusters `first` to `people` in one decision: `index.people.name` takes a minute one by one."""
+    """Name clusters `first` to `people` in one decision: `index.people.name` takes a minute one by one."""
     tables = store.decisions
     with store.deciding():
         editor = Editor(tables, "made up", datetime.now(timezone.utc))

@@ -14,13 +14,14 @@ the search for hnswlib's `ef`. With several numbers of faces the result contains
 time and memory.
 
     python benchmarks/scale.py [--quick] [--faces N,N,...] [--runs N] [--parts graph,hnswlib,cluster]
-                               [--seed S] [--m M] [--ef-construction E] [--steps-on-disk DIR [--steps STEP,...]]
+                               [--seed S] [--m M] [--ef-construction E]
+                               [--steps-on-disk DIR [--steps STEP,...]]
 
 Five runs of a million faces take about an hour of two cores, most of it hnswlib's.
 
-With `--steps-on-disk`, each step of clustering is run once for each number of faces, in a process of its own, and its
-result stays on disk (see scale_steps.py): ten million faces fit, and a run that was stopped goes on. The result is
-scale_large.json.
+With `--steps-on-disk`, each step of clustering runs once for each number of faces, in a process of its own,
+and its result stays on disk (see scale_steps.py): ten million faces fit, and a run that was stopped goes on.
+The result is scale_large.json.
 """
 
 from __future__ import annotations
@@ -230,7 +231,9 @@ def main() -> None:
     parser.add_argument("--ef-construction", type=int, default=100, help="ef_construction of hnswlib")
     parser.add_argument("--parts", default="graph,hnswlib,cluster", help="the parts to run")
     parser.add_argument("--steps-on-disk", type=Path, metavar="DIR", help="folder for the results of steps")
-    parser.add_argument("--steps", default=",".join(list(STEPS)[:-1]), help="the steps to run with --steps-on-disk")
+    parser.add_argument(
+        "--steps", default=",".join(list(STEPS)[:-1]), help="the steps to run with --steps-on-disk"
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)  # in a child process
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -4,10 +4,11 @@
     python benchmarks/scale_paper.py --photos 50e6 --megabytes 4 --core-hour 0.05 --cores 16 --machines 8
     python benchmarks/scale_paper.py --photos 50e6 --gpu-ms 2.5 --gpu-hour 1.5
 
-Every figure comes from results/*.json. A cost that was measured at several sizes follows a power law through the two
-largest of them, ``cost(n) = cost(m) (n / m)^e`` with ``e`` at least 1, because nothing that reads every face grows more slowly; one
-that was measured at one size grows in proportion (e = 1). A cost of one command grows with its measured
-exponent. Prices and the sizes of photos are parameters; the example on the page states its own.
+Every figure comes from results/*.json. A cost that was measured at several sizes follows a power law through
+the two largest of them, ``cost(n) = cost(m) (n / m)^e`` with ``e`` at least 1, because nothing that reads
+every face grows more slowly; one that was measured at one size grows in proportion (e = 1). A cost of one
+command grows with its measured exponent. Prices and the sizes of photos are parameters; the example on the
+page states its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,7 +27,8 @@ from typing import Any
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
 SIZES = (10**6, 10**7, 10**8, 10**9)
-HOUR, MIB, GB = 3600, 2**20, 10**9
+HOUR, MIB = 3600, 2**20
+SMALL, LARGE = "decode, detect, embed: 250 px", "decode, detect, embed: 12 megapixels"
 
 
 @cache
@@ -70,7 +72,7 @@ class Law:
             return self.points[int(faces)]
         nearest = min(self.points, key=lambda n: abs(math.log(n / faces)))
         base = nearest if faces < self.largest else self.largest
-        return self.points[base] * (faces / base) ** self.exponent
+        return float(self.points[base] * (faces / base) ** self.exponent)
 
     def measured(self, faces: float) -> bool:
         """Whether the cost was measured at this size."""
@@ -86,7 +88,6 @@ class Stage:
     law: Law
     of: str  # the result
     per: float = 1.0  # units for each face
-    note: str = ""
 
 
 def faces_per_photo() -> float:
@@ -98,14 +99,14 @@ def faces_per_photo() -> float:
 def small_photo_cpu(side: str) -> float:
     """Return the CPU seconds of a photo, found to committed, of a run with or without Ray."""
     cost = result("on_ray")["parts"]["cost"]
-    return median(run["cpu"] for run in cost[side]) / float(cost["photos"])
+    return float(median(run["cpu"] for run in cost[side])) / float(cost["photos"])
 
 
 def large_photo_cpu() -> float:
     """Return the CPU seconds of decoding a 12-megapixel photo and detecting, and of embedding its faces."""
     detecting = float(result("large_photos")["sides"]["ours, one thread"]["cpu_ms_per_photo"])
     embedding = result("embedding")["embedders"]["dlib"]["one thread"]["batches of index"]["cpu_ms_per_face"]
-    return (detecting + median(embedding) * faces_per_photo()) / 1000
+    return (detecting + float(median(embedding)) * faces_per_photo()) / 1000
 
 
 def of_catalog(*path: str, key: str = "cpu_s") -> Law:
@@ -117,7 +118,7 @@ def of_catalog(*path: str, key: str = "cpu_s") -> Law:
             value = value.get(name) if isinstance(value, dict) else None
         if value:
             points[int(row["faces"])] = float(value)
-    return Law(points, least=1.0 if path[0] in ("write", "cluster", "again", "bytes") else 0.0)
+    return Law(points, least=1.0 if path[0] in ("write", "cluster", "again", "doctor") else 0.0)
 
 
 def of_clustering(step: str, key: str = "cpu_seconds") -> Law:
@@ -151,7 +152,9 @@ def catalog_bytes() -> Law:
     """Return the bytes of the catalog and its digests, with a clustering and names."""
     return Law(
         {
-            int(row["faces"]): float(sum(row["bytes"]["files"][name] for name in ("catalog.sqlite", "catalog.digests")))
+            int(row["faces"]): float(
+                sum(row["bytes"]["files"][name] for name in ("catalog.sqlite", "catalog.digests"))
+            )
             for row in result("catalog")["rows"]
         }
     )
@@ -160,30 +163,29 @@ def catalog_bytes() -> Law:
 def stages() -> list[Stage]:
     """Return the stages of work on all faces, in their order."""
     one = 1 / faces_per_photo()
+    n = int(result("on_ray")["parts"]["cost"]["faces"])
 
     def photos(seconds: float) -> Law:
-        n = int(result("on_ray")["parts"]["cost"]["faces"])
         return Law({n: seconds * n * one})
 
-    dlib = "128 dimensions"
+    again, clustering = partial(of_catalog, "again"), of_clustering
     return [
-        Stage("list the photos and compare them, first run", "photo", of_catalog("again", "first"), "catalog", 0.5),
-        Stage("the same, nothing has changed", "photo", of_catalog("again", "next"), "catalog", 0.5),
-        Stage("decode, detect, embed: 250 px", "photo", photos(small_photo_cpu("without_ray")), "on_ray", one),
+        Stage("list and compare the photos, first run", "photo", again("first"), "catalog", 0.5),
+        Stage("the same, nothing has changed", "photo", again("next"), "catalog", 0.5),
+        Stage(SMALL, "photo", photos(small_photo_cpu("without_ray")), "on_ray", one),
         Stage("the same in actors of Ray", "photo", photos(small_photo_cpu("with_ray")), "on_ray", one),
-        Stage("decode, detect, embed: 12 megapixels", "photo", photos(large_photo_cpu()), "large_photos", one,
-              "detection of large_photos, embedding of embedding.json"),
+        Stage(LARGE, "photo", photos(large_photo_cpu()), "large_photos", one),
         Stage("commit to the catalog", "face", of_catalog("write"), "catalog"),
-        Stage("neighbour graph, 20 neighbours", "face", of_clustering("neighbours"), "scale_large", note=dlib),
-        Stage("symmetric graph", "face", of_clustering("graph"), "scale_large"),
-        Stage("labels: Chinese Whispers", "face", of_clustering("plain"), "scale_large"),
-        Stage("labels: `album`, the default", "face", of_clustering("album"), "scale_large"),
+        Stage("neighbour graph, 20 neighbours", "face", clustering("neighbours"), "scale_large"),
+        Stage("symmetric graph", "face", clustering("graph"), "scale_large"),
+        Stage("labels: Chinese Whispers", "face", clustering("plain"), "scale_large"),
+        Stage("labels: `album`, the default", "face", clustering("album"), "scale_large"),
         Stage("store the clustering", "face", of_catalog("cluster", "stored"), "catalog"),
-        Stage("HNSW index, one thread", "face", hnsw_build(), "grow", note=dlib),
-        Stage("Milvus Lite: write, FLAT", "face", milvus("milvus-flat", "upsert_cpu_s"), "milvus", note=dlib),
-        Stage("Milvus Lite: build HNSW", "face", milvus("milvus", "build_cpu_s"), "milvus", note=dlib),
+        Stage("HNSW index, one thread", "face", hnsw_build(), "grow"),
+        Stage("Milvus Lite: write, FLAT", "face", milvus("milvus-flat", "upsert_cpu_s"), "milvus"),
+        Stage("Milvus Lite: build HNSW", "face", milvus("milvus", "build_cpu_s"), "milvus"),
         Stage("`doctor`, the catalog", "face", of_catalog("doctor"), "catalog"),
-    ]  # fmt: skip
+    ]
 
 
 def commands() -> list[tuple[str, Law, Law]]:
@@ -234,7 +236,11 @@ def size(count: float) -> str:
 
 def power(faces: int) -> str:
     exponent = round(math.log10(faces))
-    return f"10^{exponent}" if 10**exponent == faces else f"{faces / 10 ** math.floor(math.log10(faces)):g} x 10^{math.floor(math.log10(faces))}"
+    return (
+        f"10^{exponent}"
+        if 10**exponent == faces
+        else f"{faces / 10 ** math.floor(math.log10(faces)):g} x 10^{math.floor(math.log10(faces))}"
+    )
 
 
 def mark(text: str, measured: bool) -> str:
@@ -289,25 +295,20 @@ def per_command() -> str:
 
 def storage() -> str:
     """Return bytes on disk and memory at each size."""
-    catalog, near, default = catalog_bytes(), clustering_memory(), default_memory()
-    flat, lite = milvus("milvus-flat", "disk_mb"), milvus("milvus", "disk_mb")
-    rows: list[list[str]] = [
-        ["catalog and digests", *(mark(size(catalog.at(n)), catalog.measured(n)) for n in SIZES)],
+
+    def row(what: str, law: Law, unit: float = 1.0) -> list[str]:
+        return [what, *(mark(size(unit * law.at(n)), law.measured(n)) for n in SIZES)]
+
+    rows = [
+        row("catalog and digests", catalog_bytes()),
         ["vectors, 128 dimensions", *(size(512 * n) for n in SIZES)],
         ["vectors, 512 dimensions", *(size(2048 * n) for n in SIZES)],
-        ["Milvus Lite, FLAT", *(mark(size(1e6 * flat.at(n)), flat.measured(n)) for n in SIZES)],
-        ["Milvus Lite, HNSW", *(mark(size(1e6 * lite.at(n)), lite.measured(n)) for n in SIZES)],
-        ["memory: neighbour graph, 20 neighbours",
-         *(mark(size(MIB * near.at(n)), near.measured(n)) for n in SIZES)],
-        ["memory: `cluster`, 80 neighbours", *(mark(size(MIB * default.at(n)), default.measured(n)) for n in SIZES)],
-    ]  # fmt: skip
-    try:
-        hnsw = of_clustering("hnsw", "file_bytes")
-        loaded = of_clustering("hnsw", "load_mib")
-        rows.insert(3, ["HNSW index, 128 dimensions", *(mark(size(hnsw.at(n)), hnsw.measured(n)) for n in SIZES)])
-        rows.append(["memory: HNSW index", *(mark(size(MIB * loaded.at(n)), loaded.measured(n)) for n in SIZES)])
-    except ValueError:
-        pass
+        row("HNSW index, 128 dimensions", of_clustering("hnsw", "file_bytes")),
+        row("Milvus Lite, FLAT", milvus("milvus-flat", "disk_mb"), 1e6),
+        row("Milvus Lite, HNSW", milvus("milvus", "disk_mb"), 1e6),
+        row("memory: neighbour graph, 20 neighbours", clustering_memory(), MIB),
+        row("memory: `cluster`, 80 neighbours", default_memory(), MIB),
+    ]
     return table(["", *map(power, SIZES)], rows)
 
 
@@ -330,14 +331,14 @@ def curves() -> str:
                 f"{album['bcubed']['f']:.3f}" if album else "not run",
             ]
         )
-    head = ["faces", "neighbours, CPU", "memory", "recall@20", "similarity lost", "graph", "labels", "B-cubed F, plain",
-            "B-cubed F, `album`"]  # fmt: skip
+    scores = ["B-cubed F, plain", "B-cubed F, `album`"]
+    head = ["faces", "neighbours, CPU", "memory", "recall@20", "similarity lost", "graph", "labels", *scores]
     return table(head, rows)
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What the reader puts in. The defaults are those of the example on the page: assumptions, no vendor's."""
+    """What the reader puts in. The defaults are those of the example: assumptions, and no vendor's."""
 
     photos: float = 50e6
     megabytes: float = 4.0
@@ -358,7 +359,9 @@ def estimate(prices: Prices) -> list[tuple[str, str]]:
     def work(seconds: float, cores: int) -> str:
         hours = seconds / HOUR
         wall = duration(seconds / cores)
-        return f"{short(hours)} core-hours, {short(hours * prices.core_hour)} in money, {wall} on {cores} cores"
+        return (
+            f"{short(hours)} core-hours, {short(hours * prices.core_hour)} in money, {wall} on {cores} cores"
+        )
 
     graph = of_clustering("neighbours").at(faces) + of_clustering("graph").at(faces)
     labels = of_clustering("album").at(faces)
@@ -385,45 +388,74 @@ def estimate(prices: Prices) -> list[tuple[str, str]]:
 def example() -> str:
     prices = Prices()
     text = (
-        f"Assumed: {prices.photos / 1e6:g} million photos of {prices.megabytes:g} MB, {faces_per_photo():.2f} faces each"
-        f" (as in {source('on_ray')}), {prices.machines} machines of {prices.cores} cores,"
-        f" {prices.core_hour:g} for a core-hour in any currency. The price is made up, and is no vendor's."
+        f"Assumed: {prices.photos / 1e6:g} million photos of {prices.megabytes:g} MB with"
+        f" {faces_per_photo():.2f} faces each (as in {source('on_ray')}), {prices.machines} machines of"
+        f" {prices.cores} cores, and {prices.core_hour:g} for a core-hour, in any currency. The price is made"
+        " up, and is no vendor's."
     )
     return text + "\n\n" + table(["", ""], ([name, value] for name, value in estimate(prices)))
 
 
+def writer() -> str:
+    """Return how many cores one writer can keep busy."""
+    commit = of_catalog("write").at(10**6) / 10**6 * faces_per_photo()
+    small, large = small_photo_cpu("with_ray") / commit, large_photo_cpu() / commit
+    return (
+        f"One writer commits what {short(small)} cores recognise of photos of 250 px, or {short(large)} cores"
+        " of photos of 12 megapixels."
+    )
+
+
 def breaking() -> str:
     """Return what breaks first at each size."""
-    opened, catalog, default, hnsw = of_catalog("open", "reader"), catalog_bytes(), default_memory(), hnsw_build()
-    large, one = large_photo_cpu(), 1 / faces_per_photo()
+    opened, catalog, hnsw = of_catalog("open", "reader"), catalog_bytes(), hnsw_build()
+    listing = of_catalog("read", "list_of_people")
+    default, fewer, photo = default_memory(), clustering_memory(), large_photo_cpu() / faces_per_photo()
 
-    def row(n: int, what: str, remedy: str) -> list[str]:
-        return [power(n), what, remedy]
+    def memory(law: Law, n: int) -> str:
+        return size(MIB * law.at(n))
 
+    million, ten, hundred, _ = SIZES
     rows = [
-        row(10**6,
-            f"Extraction: {duration(n_photos(10**6, one) * large)} of one core for photos of 12 megapixels.",
-            "One machine, overnight; more cores, [Ray](ray.md)."),
-        row(10**7,
-            f"Memory of `cluster`: {size(MIB * default.at(10**7))}, {size(MIB * clustering_memory().at(10**7))} with 20"
-            f" neighbours. Then the HNSW index, {duration(hnsw.at(10**7))} of one thread. Each command reads the catalog"
-            f" of {size(catalog.at(10**7))} when it starts: {duration(opened.at(10**7))}.",
-            "A machine with more memory. `--search` in [Milvus](milvus.md), or exact search, instead of the HNSW index. The page and"
-            " the library open the index once."),
-        row(10**8,
-            f"Extraction: {short(n_photos(10**8, one) * large / HOUR)} core-hours for 12 megapixels. `cluster` would take"
-            f" {size(MIB * default.at(10**8))} of memory. Each command starts with {duration(opened.at(10**8))} of reading"
-            f" {size(catalog.at(10**8))}; lists of all photos become Python objects.",
-            "Ray for extraction. [Several indexes](#several-indexes-that-share-names), of 10^7 faces or fewer each."),
-        row(10**9,
-            "Ids of clusters and of people end at 10^8, and the index refuses more. All of the above, ten times.",
-            "Several indexes. One index of this size is not supported."),
-    ]  # fmt: skip
-    return table(["faces", "what breaks first", "remedy"], rows)
+        [
+            f"Extraction: {duration(million * photo)} of one core for photos of 12 megapixels.",
+            "One machine; more cores, with [Ray](ray.md).",
+        ],
+        [
+            f"The memory of `cluster`: {memory(default, ten)}. With 20 neighbours, {memory(fewer, ten)} would"
+            f" do. Then the HNSW index: {duration(hnsw.at(ten))} of one thread. Each command reads the"
+            f" catalog when it starts, {size(catalog.at(ten))}: {duration(opened.at(ten))}.",
+            "A machine with more memory. Exact search or [Milvus](milvus.md) instead of the HNSW index."
+            " The page, or a program that keeps the index open.",
+        ],
+        [
+            f"Extraction: {short(hundred * photo / HOUR)} core-hours for photos of 12 megapixels. `cluster`"
+            f" would take {memory(default, hundred)} of memory. Each command starts with"
+            f" {duration(opened.at(hundred))} of reading {size(catalog.at(hundred))}; the list of people"
+            f" takes {duration(listing.at(hundred))}.",
+            "Ray for extraction. [Several indexes](#several-indexes-that-share-names) of ten million faces"
+            " or fewer.",
+        ],
+        [
+            "Ids of clusters and of people end at 10^8: one index of this size is not supported.",
+            "Several indexes.",
+        ],
+    ]
+    return table(
+        ["faces", "what breaks first", "remedy"],
+        ([power(n), *row] for n, row in zip(SIZES, rows, strict=True)),
+    )
 
 
-def n_photos(faces: int, one: float) -> float:
-    return faces * one
+def shared() -> str:
+    """Return what came of two indexes that share their people."""
+    found = result("several_indexes")
+    after, before = found["with"], found["without"]
+    return (
+        f"Tried with {found['people']} people ({source('several_indexes')}): without the known photos,"
+        f" {before['right']} of {before['photos']} photos in B were found by the right name; with"
+        f" {found['known']} of each person, {after['right']}, and {after['wrong']} by a wrong name."
+    )
 
 
 def hardware() -> str:
@@ -432,18 +464,22 @@ def hardware() -> str:
     for name in ("catalog", "scale_large", "scale", "grow", "on_ray", "large_photos", "embedding", "milvus"):
         found = result(name)["environment"]
         command = str(found["command"]).split(" --work")[0].split(" --steps-on-disk")[0]
-        rows.append([source(name), found["time"][:10], f"{found['cores']} cores, {found['cpu']}", f"`{command}`"])
+        rows.append(
+            [source(name), found["time"][:10], f"{found['cores']} cores, {found['cpu']}", f"`{command}`"]
+        )
     return table(["result", "date", "machine", "command"], rows)
 
 
 PARTS = {
     "breaking": breaking,
+    "writer": writer,
     "units": unit_costs,
     "totals": totals,
     "commands": per_command,
     "storage": storage,
     "curves": curves,
     "example": example,
+    "shared": shared,
     "hardware": hardware,
 }
 

@@ -1,7 +1,7 @@
 """The steps of clustering many made-up faces, each in a process of its own, with its result on disk.
 
-`scale.py --steps-on-disk DIR` runs them. A step whose result is there is not run again, so that a run which was
-stopped goes on from there.
+`scale.py --steps-on-disk DIR` runs them. A step whose result is there is not run again, so that a run which
+was stopped goes on from there.
 
 - made: the people and their vectors, in blocks, into a file that the others map into memory;
 - exact: the true neighbours of some faces;

@@ -1,9 +1,10 @@
 """Two indexes that share their people: names given in one, applied to the other by a few known photos.
 
-The photos of people/ are divided into two years: index A has the first 30 of each person, index B the next 30.
-In A each person's largest cluster is named. Four photos of each person are copied into a folder that B has too;
-then ``people export``, ``people apply`` and ``cluster`` name the clusters of B. All steps are real commands, those of docs/scale.md. Counts the
-photos of B that are found by the right name, by a wrong one, and by none; and the same without the known photos.
+Index A has the first 30 photos of each person of people/, index B the next 30. In A each person's largest
+cluster is named. Four photos of each person are copied into a folder that B has too; then ``people export``,
+``people apply`` and ``cluster`` name the clusters of B. All steps are the commands of docs/scale.md. Counts
+the photos of B that are found by the right name, by a wrong one, and by none; and the same without known
+photos.
 
     python benchmarks/several_indexes.py [--data DIR] [--quick]
 """
@@ -35,12 +36,18 @@ def found(index: str, name: str, cwd: Path) -> list[str]:
 def score(people: list[str], cwd: Path) -> dict[str, int]:
     """Count the photos of the second year by whether they are found by the right name."""
     all_photos = [path.relative_to(cwd).as_posix() for path in sorted((cwd / "2002").iterdir())]
-    right, wrong = set(), set()
+    right: set[str] = set()
+    wrong: set[str] = set()
     for name in people:
         for photo in found("B", name, cwd):
             if photo.startswith("2002/"):
                 (right if Path(photo).name.startswith(f"{name}-") else wrong).add(photo)
-    return {"photos": len(all_photos), "right": len(right), "wrong": len(wrong), "none": len(set(all_photos) - right - wrong)}
+    return {
+        "photos": len(all_photos),
+        "right": len(right),
+        "wrong": len(wrong),
+        "none": len(set(all_photos) - right - wrong),
+    }
 
 
 def main() -> None:
@@ -74,8 +81,8 @@ def main() -> None:
         without = score(people, cwd)
         (cwd / "known").mkdir()
         for name in named:
-            for photo in found("A", name, cwd)[:KNOWN]:
-                shutil.copy(cwd / photo, cwd / "known")
+            for relpath in found("A", name, cwd)[:KNOWN]:
+                shutil.copy(cwd / relpath, cwd / "known")
         run("index", "known", "--index", "B", cwd=cwd)
         run("cluster", "--index", "B", cwd=cwd)
         run("people", "apply", "people.jsonl", "--index", "B", cwd=cwd)
