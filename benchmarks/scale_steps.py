@@ -196,7 +196,6 @@ def hnsw(n: int, seed: int, folder: Path) -> dict[str, object]:
         **built,
         "file_bytes": size,
         "load_cpu_seconds": loaded["cpu_seconds"],
-        "load_mib": size / 2**20,  # hnswlib's arrays are those of the file
         "recall_at_20": recall_at_k(found[0][:, 1:], expected),
     }
 
@@ -229,15 +228,21 @@ def run_steps(
     ----------
     script : str
         The script that calls `run_step` for its options ``--step``.
+
+    Returns
+    -------
+    dict
+        The results of all steps that have one, also of earlier calls.
     """
     folder = directory / str(n)
     folder.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, object]] = {}
-    for step in steps:
+    for step in STEPS:
         stored = folder / f"{step}.json"
-        if not stored.is_file():
+        if step in steps and not stored.is_file():
             options = ("--step", step, "--faces", n, "--seed", seed, "--steps-on-disk", directory)
             run_child(script, *options)
-        results[step] = json.loads(stored.read_text(encoding="utf-8"))
-        print(f"{n:,} faces, {step}: {results[step]}", flush=True)
+        if stored.is_file():
+            results[step] = json.loads(stored.read_text(encoding="utf-8"))
+            print(f"{n:,} faces, {step}: {results[step]}", flush=True)
     return results
