@@ -199,7 +199,7 @@ def commands() -> list[tuple[str, Law, Law]]:
         ("read all assignments", ("read", "assignments")),
         ("`status`: the counts", ("read", "counts")),
         ("`people`: the list", ("read", "list_of_people")),
-        ("identify the first photo, search included", ("identify", "first")),
+        ("identify the first photo (8 dimensions, exact)", ("identify", "first")),
         ("`find` all photos without a person", ("find", "all_without_one", "next")),
         ("`forget` a person", ("forget",)),
     ]
@@ -414,6 +414,17 @@ def writer() -> str:
     )
 
 
+def falling() -> str:
+    """Return how B-cubed F of plain Chinese Whispers falls from a million faces to the most."""
+    steps = {int(r["faces"]): r["steps"] for r in result("scale_large")["rows"] if "plain" in r["steps"]}
+    most, step = max(steps), "album" if "album" in steps[max(steps)] else "plain"
+    few, many = (steps[n][step]["bcubed"]["f"] for n in (10**6, most))
+    return (
+        f" B-cubed F of made-up faces falls from {few:.3f} at {power(10**6)} to {many:.3f} at {power(most)}"
+        f" ([the simulation](#the-simulation))."
+    )
+
+
 def breaking() -> str:
     """Return what breaks first at each size."""
     opened, catalog, hnsw = of_catalog("open", "reader"), catalog_bytes(), hnsw_build()
@@ -432,9 +443,9 @@ def breaking() -> str:
         [
             f"The memory of `cluster`: {memory(default, ten)}. With 20 neighbours, {memory(fewer, ten)} would"
             f" do. Then the HNSW index: {duration(hnsw.at(ten))} of one thread. Each command reads the"
-            f" catalog when it starts, {size(catalog.at(ten))}: {duration(opened.at(ten))}.",
+            f" catalog when it starts, {size(catalog.at(ten))}: {duration(opened.at(ten))}." + falling(),
             "A machine with more memory. Exact search or [Milvus](milvus.md) instead of the HNSW index."
-            " The page, or a program that keeps the index open.",
+            " The page, or a program that keeps the index open. Smaller indexes for accuracy.",
         ],
         [
             f"Extraction: {short(hundred * photo / HOUR)} core-hours for photos of 12 megapixels. `cluster`"
