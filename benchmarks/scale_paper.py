@@ -282,6 +282,9 @@ def totals() -> str:
         [stage.what, *(mark(duration(stage.law.at(n)), stage.law.measured(n)) for n in SIZES)]
         for stage in stages()
     ]
+    rows += [
+        [what, *["not measured"] * len(SIZES)] for what in ("detect and embed on a GPU", "cluster on Ray")
+    ]
     return table(["CPU time of", *map(power, SIZES)], rows)
 
 
