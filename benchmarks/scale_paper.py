@@ -431,7 +431,7 @@ def falling() -> str:
 def breaking() -> str:
     """Return what breaks first at each size."""
     opened, catalog, hnsw = of_catalog("open", "reader"), catalog_bytes(), hnsw_build()
-    listing = of_catalog("read", "list_of_people")
+    listing, album = of_catalog("read", "list_of_people"), of_clustering("album")
     default, fewer, photo = default_memory(), clustering_memory(), large_photo_cpu() / faces_per_photo()
 
     def memory(law: Law, n: int) -> str:
@@ -452,9 +452,9 @@ def breaking() -> str:
         ],
         [
             f"Extraction: {short(hundred * photo / HOUR)} core-hours for photos of 12 megapixels. `cluster`"
-            f" would take {memory(default, hundred)} of memory. Each command starts with"
-            f" {duration(opened.at(hundred))} of reading {size(catalog.at(hundred))}; the list of people"
-            f" takes {duration(listing.at(hundred))}.",
+            f" would take {memory(default, hundred)} of memory, and {duration(album.at(hundred))} for labels by"
+            f" `album`. Each command starts with {duration(opened.at(hundred))} of reading"
+            f" {size(catalog.at(hundred))}; the list of people takes {duration(listing.at(hundred))}.",
             "Ray for extraction. [Several indexes](#several-indexes-that-share-names) of ten million faces"
             " or fewer.",
         ],
