@@ -41,7 +41,7 @@ def test_money_is_core_hours_at_the_price(paper: ModuleType) -> None:
         return dict(paper.estimate(paper.Prices(photos=1e6, core_hour=price)))
 
     hours = 1e6 * paper.small_photo_cpu("with_ray") / 3600
-    line = money(2.0)[paper.SMALL.replace(": ", ": photos of ")]
+    line = money(2.0)["decode, detect, embed: photos of 250 px"]
     assert line.startswith(f"{paper.short(hours)} core-hours, {paper.short(2 * hours)} in money")
 
 
