@@ -24,7 +24,7 @@ over log faces between the two largest sizes: 0 for what does not grow, 1 for wh
 
     python benchmarks/catalog.py [--quick] [--sizes N,N,...] [--seed S] [--no-files] [--work DIR]
 
-A million faces take about ten minutes of CPU time. `--no-files` leaves out `again`. A step of an index in
+A million faces take some minutes of CPU time. `--no-files` leaves out `again`. A step of an index in
 `--work` that is done is not measured again.
 """
 
