@@ -250,6 +250,9 @@ def falling() -> str:
     )
 
 
+IN_PARTS = "[`cluster --part-size N`](clustering.md#more-faces-than-memory), with or without Ray"
+
+
 def breaking() -> str:
     """Return what breaks first at each size."""
     opened, catalog, hnsw = of_catalog("open", "reader"), catalog_bytes(), hnsw_build()
@@ -269,16 +272,16 @@ def breaking() -> str:
             f"The memory of `cluster`: {memory(default, ten)}. With 20 neighbours, {memory(fewer, ten)} would"
             f" do. Then the HNSW index: {duration(hnsw.at(ten))} of one thread. Each command reads the"
             f" catalog when it starts, {size(catalog.at(ten))}: {duration(opened.at(ten))}." + falling(),
-            "A machine with more memory. Exact search or [Milvus](milvus.md) instead of the HNSW index."
-            " The page, or a program that keeps the index open. Smaller indexes for accuracy.",
+            f"{IN_PARTS}, or a machine with more memory. Exact search or [Milvus](milvus.md) instead of the HNSW"
+            " index. The page, or a program that keeps the index open. Smaller indexes for accuracy.",
         ],
         [
             f"Extraction: {short(hundred * photo / HOUR)} core-hours for photos of 12 megapixels. `cluster`"
             f" would take {memory(default, hundred)} of memory, and {duration(album.at(hundred))} for labels"
             f" by `album`. Each command starts with {duration(opened.at(hundred))} of reading"
             f" {size(catalog.at(hundred))}; the list of people takes {duration(listing.at(hundred))}.",
-            "Ray for extraction. [Several indexes](#several-indexes-that-share-names) of ten million faces"
-            " or fewer.",
+            f"Ray for extraction. {IN_PARTS}, which bounds memory and the labels of each part. [Several"
+            " indexes](#several-indexes-that-share-names) of ten million faces or fewer for the rest.",
         ],
         [
             "Ids of clusters and of people end at 10^8: one index of this size is not supported.",
