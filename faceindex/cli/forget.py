@@ -162,8 +162,9 @@ def _forget(
 
 def _print_plan(out: Output, plan: ForgettingPlan, *, dry_run: bool) -> None:
     who = [*plan.titles]
+    photos, faces = len(plan.photos) + len(plan.away_photos), len(plan.named) + len(plan.away)
     if not who:
-        who = [count(len(plan.photos), "photo")] if plan.photos else [count(len(plan.named), "face")]
+        who = [count(photos, "photo") if photos else count(faces, "face")]
     out.answer(f"{', '.join(who)} {'would' if dry_run else 'will'} be forgotten:")
     rows = [
         (len(plan.labelled), "named or confirmed by you"),
@@ -176,8 +177,8 @@ def _print_plan(out: Output, plan: ForgettingPlan, *, dry_run: bool) -> None:
     for number, what in rows:
         if number:
             out.paragraph(f"{count(number, 'face')} {what}", indent=2, hang=4)
-    if plan.photos:
-        out.paragraph(f"{count(len(plan.photos), 'photo')} with the same picture", indent=2, hang=4)
+    if photos:
+        out.paragraph(f"{count(photos, 'photo')} with the same picture", indent=2, hang=4)
 
 
 def _print_receipt(out: Output, done: Receipt) -> None:
