@@ -104,9 +104,7 @@ def totals() -> str:
         [stage.what, *(mark(duration(stage.law.at(n)), stage.law.measured(n)) for n in SIZES)]
         for stage in stages()
     ]
-    rows += [
-        [what, *["not measured"] * len(SIZES)] for what in ("detect and embed on a GPU", "cluster on Ray")
-    ]
+    rows.append(["detect and embed on a GPU", *["not measured"] * len(SIZES)])
     return table(["CPU time of", *map(power, SIZES)], rows)
 
 
@@ -308,7 +306,10 @@ def shared() -> str:
 def hardware() -> str:
     """Return date, processor and command of each result that is used."""
     rows = []
-    for name in ("catalog", "scale_large", "scale", "grow", "on_ray", "large_photos", "embedding", "milvus"):
+    for name in (
+        *("catalog", "scale_large", "scale", "grow", "on_ray", "cluster_on_ray"),
+        *("large_photos", "embedding", "milvus"),
+    ):
         found = result(name)["environment"]
         command = str(found["command"]).split(" --work")[0].split(" --steps-on-disk")[0]
         rows.append(
