@@ -127,12 +127,6 @@ def hnsw_build() -> Law:
     return Law({int(r["faces"]): float(r["ann_s"]) for r in result("grow")["rows"] if r["ann_s"] > 1})
 
 
-def cluster_command(side: str) -> Law:
-    """Return the CPU seconds of ``faceindex cluster --rebuild``, with or without Ray."""
-    rows = result("cluster_on_ray")["sizes"]
-    return Law({int(r["faces"]): float(median(run["cpu"] for run in r[side])) for r in rows})
-
-
 def milvus(engine: str, key: str) -> Law:
     rows = [r for r in result("milvus")["search"] if r["engine"] == engine]
     return Law({int(r["faces"]): float(r[key]) for r in rows})
@@ -172,8 +166,6 @@ def stages() -> list[Stage]:
         Stage("symmetric graph", "face", clustering("graph"), "scale_large"),
         Stage("labels: Chinese Whispers", "face", clustering("plain"), "scale_large"),
         Stage("labels: `album`, the default", "face", clustering("album"), "scale_large"),
-        Stage("`cluster`, all of it", "face", cluster_command("without_ray"), "cluster_on_ray"),
-        Stage("the same with Ray, 2 actors", "face", cluster_command("with_ray"), "cluster_on_ray"),
         Stage("store the clustering", "face", of_catalog("cluster", "stored"), "catalog"),
         Stage("HNSW index, one thread", "face", hnsw_build(), "grow"),
         Stage("Milvus Lite: write, FLAT", "face", milvus("milvus-flat", "upsert_cpu_s"), "milvus"),

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from scale_costs import (
     Law,
@@ -226,14 +227,17 @@ def example() -> str:
 
 
 def writer() -> str:
-    """Return how many cores one writer can keep busy, and what an object store adds."""
+    """Return how many cores one writer can keep busy, and what an object store and Ray add."""
     commit = of_catalog("write").at(10**6) / 10**6 * faces_per_photo()
     small, large = small_photo_cpu("with_ray") / commit, large_photo_cpu() / commit
     remote = result("remote")["cpu_over_folder"]["store"]
+    ray = max(result("cluster_on_ray")["sizes"], key=lambda row: row["faces"])
     return (
         f"One writer commits what {short(small)} cores recognise of photos of 250 px, or {short(large)} cores"
         f" of photos of 12 megapixels. Photos of 250 px in an object store take {remote:.2f} times the CPU"
-        f" time of those in a folder ({source('remote')})."
+        f" time of those in a folder ({source('remote')}). `cluster --on ray` with {result('cluster_on_ray')['actors']}"
+        f" actors took {median(ray['cpu_ratio']):.2f} times the CPU time of `cluster` for {ray['faces']:,} faces,"
+        f" with the start of Ray, and made the same clusters ({source('cluster_on_ray')})."
     )
 
 
@@ -270,8 +274,8 @@ def breaking() -> str:
             f"The memory of `cluster`: {memory(default, ten)}. With 20 neighbours, {memory(fewer, ten)} would"
             f" do. Then the HNSW index: {duration(hnsw.at(ten))} of one thread. Each command reads the"
             f" catalog when it starts, {size(catalog.at(ten))}: {duration(opened.at(ten))}." + falling(),
-            f"{IN_PARTS}, or a machine with more memory. Exact search or [Milvus](milvus.md) instead of the HNSW"
-            " index. The page, or a program that keeps the index open. Smaller indexes for accuracy.",
+            f"{IN_PARTS}, or a machine with more memory. Exact search or [Milvus](milvus.md) instead of the"
+            " HNSW index. The page, or a program that keeps the index open. Smaller indexes for accuracy.",
         ],
         [
             f"Extraction: {short(hundred * photo / HOUR)} core-hours for photos of 12 megapixels. `cluster`"
