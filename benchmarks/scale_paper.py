@@ -231,13 +231,14 @@ def writer() -> str:
     commit = of_catalog("write").at(10**6) / 10**6 * faces_per_photo()
     small, large = small_photo_cpu("with_ray") / commit, large_photo_cpu() / commit
     remote = result("remote")["cpu_over_folder"]["store"]
-    ray = max(result("cluster_on_ray")["sizes"], key=lambda row: row["faces"])
+    ray = result("cluster_on_ray")
+    most = max(ray["sizes"], key=lambda row: row["faces"])
     return (
         f"One writer commits what {short(small)} cores recognise of photos of 250 px, or {short(large)} cores"
         f" of photos of 12 megapixels. Photos of 250 px in an object store take {remote:.2f} times the CPU"
-        f" time of those in a folder ({source('remote')}). `cluster --on ray` with {result('cluster_on_ray')['actors']}"
-        f" actors took {median(ray['cpu_ratio']):.2f} times the CPU time of `cluster` for {ray['faces']:,} faces,"
-        f" with the start of Ray, and made the same clusters ({source('cluster_on_ray')})."
+        f" time of those in a folder ({source('remote')}). For {most['faces']:,} faces, `cluster --on ray` with"
+        f" {ray['actors']} actors took {median(most['cpu_ratio']):.2f} times the CPU time of `cluster`, with"
+        f" the start of Ray, and made the same clusters ({source('cluster_on_ray')})."
     )
 
 
