@@ -236,7 +236,8 @@ def writer() -> str:
     return (
         f"One writer commits what {short(small)} cores recognise of photos of 250 px, or {short(large)} cores"
         f" of photos of 12 megapixels. Photos of 250 px in an object store take {remote:.2f} times the CPU"
-        f" time of those in a folder ({source('remote')}). For {most['faces']:,} faces, `cluster --on ray` with"
+        f" time of those in a folder ({source('remote')}). For"
+        f" {most['faces']:,} faces, `cluster --on ray` with"
         f" {ray['actors']} actors took {median(most['cpu_ratio']):.2f} times the CPU time of `cluster`, with"
         f" the start of Ray, and made the same clusters ({source('cluster_on_ray')})."
     )
