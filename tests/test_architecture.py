@@ -81,6 +81,7 @@ MAY_IMPORT = {
         "cores",
         "errors",
         "files",
+        "locks",
         "safe_open",
         "scratch",
         "store.records",
