@@ -122,6 +122,19 @@ def default_memory() -> Law:
     return Law({int(r["faces"]): median(run["peak_mib"] for run in r["cluster"]) for r in rows})
 
 
+def memory_in_parts() -> Law:
+    """Return the MiB of this process while it clusters in parts, beside those before, from parts.json.
+
+    They contain the pages of files that are mapped.
+    """
+    points = {}
+    for name, runs in result("parts")["albums"].items():
+        if name.endswith("made-up faces"):
+            mib = runs["n/30"]["peak_mib"]
+            points[int(name.split()[0].replace(",", ""))] = mib["driver"] - mib["before"]
+    return Law(points)
+
+
 def hnsw_build() -> Law:
     """Return the seconds of one thread that builds the HNSW index, from grow.json."""
     return Law({int(r["faces"]): float(r["ann_s"]) for r in result("grow")["rows"] if r["ann_s"] > 1})

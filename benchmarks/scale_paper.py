@@ -30,6 +30,7 @@ from scale_costs import (
     faces_per_photo,
     hnsw_build,
     large_photo_cpu,
+    memory_in_parts,
     milvus,
     of_catalog,
     of_clustering,
@@ -140,6 +141,7 @@ def storage() -> str:
         row("Milvus Lite, HNSW", milvus("milvus", "disk_mb"), 1e6),
         row("memory: neighbour graph, 20 neighbours", clustering_memory(), MIB),
         row("memory: `cluster`, 80 neighbours", default_memory(), MIB),
+        row("memory: `cluster --part-size`, this process, mapped files included", memory_in_parts(), MIB),
     ]
     return table(["", *map(power, SIZES)], rows)
 
@@ -313,7 +315,7 @@ def hardware() -> str:
     """Return date, processor and command of each result that is used."""
     rows = []
     for name in (
-        *("catalog", "scale_large", "scale", "grow", "on_ray", "cluster_on_ray"),
+        *("catalog", "scale_large", "scale", "grow", "on_ray", "cluster_on_ray", "parts"),
         *("large_photos", "embedding", "milvus"),
     ):
         found = result(name)["environment"]
