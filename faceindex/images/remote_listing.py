@@ -20,13 +20,12 @@ from faceindex.images.listing import Candidate, FolderFiles, Tree
 from faceindex.images.members import safe_name
 from faceindex.images.remote import (
     CONNECTIONS,
-    Details,
     check_address,
     connect,
-    details_of,
     failure_of,
     is_not_read,
 )
+from faceindex.images.remote_details import Details, details_of
 from faceindex.images.remote_pages import is_junk, pages
 from faceindex.images.special_files import (
     IGNORE_FILE,

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from faceindex.addresses import normal_path
 from faceindex.errors import FaceIndexError, ImageError, Reason
-from faceindex.images.remote import Details, details_of, failure_of
+from faceindex.images.remote import failure_of
+from faceindex.images.remote_details import Details, details_of
 from faceindex.images.special_files import JUNK
 
 __all__ = ["Found", "is_junk", "pages"]

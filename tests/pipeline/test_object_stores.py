@@ -130,13 +130,13 @@ def test_a_moved_object_keeps_its_face(index: FaceIndex, bucket: Bucket) -> None
 def test_a_new_etag_alone_makes_an_object_read_again(
     index: FaceIndex, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from faceindex.images import remote_listing, remote_pages
+    from faceindex.images import remote_details, remote_listing, remote_pages
 
     marks = {"/bucket/photos/a.png": "one"}
 
-    def details(info: dict[str, Any]) -> remote.Details:
+    def details(info: dict[str, Any]) -> remote_details.Details:
         fixed = {"size": info["size"], "mtime": 1.0, "ETag": marks.get(info["name"], "same")}
-        return remote.details_of(fixed)
+        return remote_details.details_of(fixed)
 
     monkeypatch.setattr(remote_listing, "details_of", details)
     monkeypatch.setattr(remote_pages, "details_of", details)
