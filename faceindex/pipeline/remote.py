@@ -42,7 +42,7 @@ _Item: TypeAlias = "tuple[int, str]"  # the number of a task, and the path of it
 _MANY = 1 << 20  # chips that a worker is likely to see
 
 _UNREAD = frozenset({Reason.MISSING, Reason.DENIED, Reason.IO_ERROR})
-# Credentials or a package are missing there. All else may have passed by now, and the next run tries it again.
+# Credentials or a package are missing there. All else may have passed by now: the next run tries it again.
 _UNREAD_IN_STORE = frozenset({Reason.DENIED, Reason.UNSUPPORTED})
 
 
