@@ -29,7 +29,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
-    with serve(tmp_path / "photos", tmp_path / "home") as found:
+    with serve(tmp_path / "photos", tmp_path / "home") as started:
+        found: Any = started
         found.hosts = tmp_path / "home" / ".ssh" / "known_hosts"
         found.hosts.write_text(found.known_host)
         found.address = f"sftp://photos@127.0.0.1:{found.port}/a.jpg"
