@@ -12,7 +12,7 @@ from typing import Any
 
 import paramiko
 
-__all__ = ["Server", "serve"]
+__all__ = ["Files", "Server", "serve"]
 
 
 class _Login(paramiko.ServerInterface):  # type: ignore[misc]
@@ -33,7 +33,7 @@ class _Login(paramiko.ServerInterface):  # type: ignore[misc]
         return int(paramiko.OPEN_SUCCEEDED)
 
 
-class _Files(paramiko.SFTPServerInterface):  # type: ignore[misc]
+class Files(paramiko.SFTPServerInterface):  # type: ignore[misc]
     """The files of a folder, to read."""
 
     def __init__(self, server: Any, folder: Path) -> None:
@@ -98,7 +98,7 @@ class Server:
                 transport = paramiko.Transport(connection)
                 self._open.append(transport)
                 transport.add_server_key(self.key)
-                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, _Files, self.folder)
+                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files, self.folder)
                 with suppress(paramiko.SSHException, EOFError):
                     transport.start_server(server=_Login(self))
 

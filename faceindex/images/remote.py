@@ -10,15 +10,13 @@ come alone, so that an archive or a film costs nothing.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
-from contextlib import suppress
-from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
-from hashlib import blake2b
+import time
 from io import RawIOBase
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from faceindex.addresses import (
     network_is_forbidden,
@@ -31,9 +29,9 @@ from faceindex.addresses import (
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.containers import ARCHIVE_SUFFIXES, COMPRESSED_TARS, Inside, MemberFile
 from faceindex.images.formats import IMAGE_SUFFIXES
-from faceindex.images.listing import limited_time
 from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
-from faceindex.images.sftp import failure_of_sftp, is_connected, with_known_hosts
+from faceindex.images.remote_details import details_of
+from faceindex.images.sftp import SECONDS, failure_of_sftp, is_connected, with_known_hosts
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -43,10 +41,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CONNECTIONS",
     "REMOTE",
-    "Details",
     "check_address",
     "connect",
-    "details_of",
     "failure_of",
     "is_not_read",
     "is_photo_address",
@@ -61,11 +57,6 @@ _HEAD = 1 << 14  # bytes that come first of an object that is not named like a p
 _PIECE = 64 << 20  # bytes of one request: larger than nearly every photo
 _LONGEST = 4_096  # characters of an address
 _UNUSABLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-# Where each library states when an object was modified, and what changes with its content.
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "Last-Modified", "created")
-_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id")
 
 _PACKAGES = {
     "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
@@ -83,25 +74,8 @@ _WEB = ("http", "https")
 _SSH = ("sftp", "ssh")
 _SFTP = "fsspec.implementations.sftp.SFTPFileSystem"
 _NOT_READ = (*ARCHIVE_SUFFIXES, *COMPRESSED_TARS, *sorted(VIDEO_SUFFIXES - AMBIGUOUS_SUFFIXES))
-_lock = threading.Lock()
-
-
-class Details(NamedTuple):
-    """What a store states of an object.
-
-    Attributes
-    ----------
-    size : int
-        Bytes; 0 if unknown.
-    mtime_ns : int
-        Nanoseconds since 1970, limited to 64 bits; 0 if unknown.
-    mark : int
-        63 bits of the hash of its ETag, or of what the store has in place of one; 0 if it has none.
-    """
-
-    size: int
-    mtime_ns: int
-    mark: int
+_locks: dict[str, threading.Lock] = {}  # one for each store: one that does not answer must not block others
+_silent: dict[str, float] = {}  # when a store last did not answer
 
 
 def check_address(address: str | os.PathLike[str]) -> str:
@@ -215,15 +189,22 @@ def _system_of(address: str) -> Any:
     if is_sftp:
         kind = with_known_hosts(kind)
     options: dict[str, Any] = {"use_listings_cache": False}
+    top = split_address(address)[0]
     if _PACKAGES.get(scheme) == "s3fs" and "config_kwargs" not in conf.get("s3", {}):
         options["config_kwargs"] = {"max_pool_connections": CONNECTIONS}
     try:
-        with _lock:
+        with _locks.setdefault(top, threading.Lock()):
+            if time.monotonic() - _silent.get(top, -math.inf) < SECONDS:
+                raise TimeoutError(f"it did not within the last {SECONDS:.0f} seconds")
             place = kind._get_kwargs_from_urls(address)
-            system = _make(kind, place, options)
-            if is_sftp and not is_connected(system):  # the server closed it, or was away
-                kind.clear_instance_cache()
+            try:
                 system = _make(kind, place, options)
+                if is_sftp and not is_connected(system):  # the server closed it, or was away
+                    kind.clear_instance_cache()
+                    system = _make(kind, place, options)
+            except TimeoutError:
+                _silent[top] = time.monotonic()  # otherwise each photo would wait
+                raise
             return system
     except ImageError:
         raise
@@ -297,28 +278,6 @@ def _status_of(error: BaseException) -> int | None:
     """Return the HTTP status of an error: of aiohttp, of Azure's library, or of gcsfs."""
     names = ("status", "status_code", "code")
     return next((found for name in names if isinstance(found := getattr(error, name, None), int)), None)
-
-
-def details_of(info: dict[str, Any]) -> Details:
-    """Return what a store states of an object, from fsspec's description of it."""
-    size = info.get("size", info.get("Size"))
-    mark = next((info[name] for name in _MARKS if info.get(name)), None)
-    digest = b"" if mark is None else blake2b(str(mark).encode(), digest_size=8).digest()
-    time = next((info[name] for name in _TIMES if info.get(name)), None)
-    return Details(int(size or 0), limited_time(_nanoseconds(time)), int.from_bytes(digest, "big") >> 1)
-
-
-def _nanoseconds(time: object) -> int:
-    if isinstance(time, str):
-        with suppress(ValueError, TypeError):
-            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
-    if isinstance(time, str):
-        with suppress(ValueError, TypeError):
-            time = parsedate_to_datetime(time)
-    if isinstance(time, datetime):
-        time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-        return (time - _EPOCH) // timedelta(microseconds=1) * 1_000
-    return int(time * 1_000_000_000) if isinstance(time, (int, float)) else 0
 
 
 def presence(address: str) -> Presence:

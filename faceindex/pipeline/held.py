@@ -44,6 +44,12 @@ class Held:
             self._used -= 0 if found is None else _size(found)
         return found
 
+    def clear(self) -> None:
+        """Hold nothing any longer."""
+        with self._lock:
+            self._found.clear()
+            self._used = 0
+
 
 def _size(found: bytes | ImageError) -> int:
     return max(_LEAST, len(found) if isinstance(found, bytes) else 0)

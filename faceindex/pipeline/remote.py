@@ -42,7 +42,8 @@ _Item: TypeAlias = "tuple[int, str]"  # the number of a task, and the path of it
 _MANY = 1 << 20  # chips that a worker is likely to see
 
 _UNREAD = frozenset({Reason.MISSING, Reason.DENIED, Reason.IO_ERROR})
-_UNREAD_IN_STORE = _UNREAD | {Reason.UNSUPPORTED}  # a package is missing
+# Credentials or a package are missing there. All else may have passed by now: the next run tries it again.
+_UNREAD_IN_STORE = frozenset({Reason.DENIED, Reason.UNSUPPORTED})
 
 
 def facts_of(detector: DetectorSpec, embedder: EmbedderSpec) -> Facts:

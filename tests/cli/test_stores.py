@@ -72,6 +72,29 @@ def test_an_sftp_server_must_be_known(sftp: Any, index_album: Run, run: Run, tmp
     assert "the server refuses the login" in run("identify", f"{top}/0.png").stderr
 
 
+def test_a_folder_that_an_sftp_server_does_not_list(
+    sftp: Any, index_album: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import paramiko
+    from sftp_server import Files
+
+    (tmp_path / "home" / ".ssh" / "known_hosts").write_text(sftp.known_host)
+    top = f"sftp://photos@127.0.0.1:{sftp.port}"  # all folders of the server
+    assert _counts(index_album(top, "--json")) == (12, 0, 0, 0, 0)
+    list_folder = Files.list_folder
+
+    def refuse(self: Any, path: str) -> Any:
+        return paramiko.SFTP_PERMISSION_DENIED if "person1" in path else list_folder(self, path)
+
+    monkeypatch.setattr(Files, "list_folder", refuse)
+    done = index_album(top, "--json")
+    assert _counts(done, 1) == (0, 0, 0, 0, 8)
+    assert _document(done, 1)["unreadable_by_reason"] == {"permission denied": 1}
+    assert f"{top}/person1: permission denied by the store." in done.stderr
+    monkeypatch.setattr(Files, "list_folder", list_folder)
+    assert _counts(index_album(top, "--json")) == (0, 0, 0, 0, 12)
+
+
 # Google and Azure ------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from faceindex import FaceIndex, images
 from faceindex.errors import Reason, UsageError
+from faceindex.images import remote
 from faceindex.store import Status, Store
 
 fsspec = pytest.importorskip("fsspec")
@@ -35,6 +36,7 @@ class Bucket:
         self.away = False
         self.delay = 0.0
         self.refused: set[str] = set()
+        self.unlisted: dict[str, OSError] = {}
         self._lock = threading.Lock()
 
     def put(self, name: str, person: int, mark: int = 0) -> None:
@@ -73,6 +75,9 @@ def bucket(tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPa
     def listed(self: Any, path: str, *arguments: Any, **options: Any) -> Any:
         if found.away:
             raise ConnectionError("the server at https://me:password@host/?sig=secret is away")
+        for name, error in found.unlisted.items():
+            if path.rstrip("/").endswith(f"/{name}"):
+                raise error
         return ls(self, path, *arguments, **options)
 
     monkeypatch.setattr(MemoryFileSystem, "cat_file", read)
@@ -125,15 +130,16 @@ def test_a_moved_object_keeps_its_face(index: FaceIndex, bucket: Bucket) -> None
 def test_a_new_etag_alone_makes_an_object_read_again(
     index: FaceIndex, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from faceindex.images import remote, remote_listing
+    from faceindex.images import remote_details, remote_listing, remote_pages
 
     marks = {"/bucket/photos/a.png": "one"}
 
-    def details(info: dict[str, Any]) -> remote.Details:
+    def details(info: dict[str, Any]) -> remote_details.Details:
         fixed = {"size": info["size"], "mtime": 1.0, "ETag": marks.get(info["name"], "same")}
-        return remote.details_of(fixed)
+        return remote_details.details_of(fixed)
 
     monkeypatch.setattr(remote_listing, "details_of", details)
+    monkeypatch.setattr(remote_pages, "details_of", details)
     index.add(TOP)
     bucket.requests.clear()
     assert index.add(TOP).unchanged == 3
@@ -175,6 +181,47 @@ def test_a_store_that_is_away_loses_nothing(index: FaceIndex, bucket: Bucket) ->
     assert faces(index) == before
     assert index.roots.describe()[0].state == "present"
     assert index.add(TOP).unchanged == 3
+
+
+def test_a_folder_that_cannot_be_listed_loses_nothing(
+    index: FaceIndex, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("1987/june/d.png", 0, mark=8)
+    assert index.add(TOP).new == 4
+    before = faces(index)
+    for error, reason in (
+        (PermissionError(13, "denied"), "permission denied"),
+        (OSError(110, "Connection timed out"), "input/output error"),
+    ):
+        for name, unread in (("1987", 3), ("1987/june", 1)):
+            bucket.unlisted = {name: error}
+            summary = index.add(TOP)
+            assert (summary.gone, summary.missing, summary.unchanged) == (0, 0, 4 - unread)
+            assert summary.unreadable == {reason: 1}
+            assert faces(index) == before
+            with Store.open(index.directory) as store:
+                records = store.photos().values()
+            failed = {one.relpath for one in records if one.failed and one.status is Status.OK}
+            assert failed == {photo for photo in before if photo.startswith(name)}
+    bucket.unlisted = {"1987/june": FileNotFoundError()}  # deleted while the store is listed
+    assert index.add(TOP).gone == 1
+
+    bucket.unlisted = {"1987": PermissionError(13, "denied")}
+    bucket.system.pipe_file("/bucket/photos/.faceindexignore", b"1987/")
+    summary = index.add(TOP)
+    assert (summary.unreadable, sorted(faces(index))) == ({}, ["a.png"])
+    bucket.delete(".faceindexignore")
+    bucket.delete("a.png")
+    assert remote.presence(TOP) == "missing"  # nothing is known of what it has
+
+    def away(self: Any, path: str, **options: Any) -> Any:
+        raise ConnectionError
+
+    # If the store does not answer any more, the rest of its folders need not be tried.
+    bucket.unlisted = {"1987": OSError(110, "Connection timed out")}
+    monkeypatch.setattr(type(bucket.system), "info", away)
+    (failure,) = images.walk([TOP])
+    assert (failure.relpath, failure.error and failure.error.reason) == (".", Reason.IO_ERROR)
 
 
 def test_an_emptied_bucket_counts_as_missing(index: FaceIndex, bucket: Bucket) -> None:

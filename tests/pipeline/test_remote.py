@@ -55,7 +55,7 @@ def plan(fake_models: ModuleType) -> WorkerPlan:
     return WorkerPlan(fake_models.DETECTOR, fake_models.EMBEDDER, 20.0, "cpu", {}, 1 << 30)
 
 
-def _run(index: FaceIndex, album: Path, engine: Here, plan: WorkerPlan, **more: Any) -> Any:
+def _run(index: FaceIndex, album: Path | str, engine: Here, plan: WorkerPlan, **more: Any) -> Any:
     def load() -> Any:
         raise AssertionError("this process needs no networks")
 
@@ -92,6 +92,78 @@ def test_a_photo_that_only_a_worker_cannot_read(index: FaceIndex, album: Path, p
     assert "(missing), but this machine" in raised.value.problem
     assert "at the same path" in raised.value.remedy
     assert len(index) == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "ends"),
+    [(Reason.IO_ERROR, False), (Reason.MISSING, False), (Reason.DENIED, True), (Reason.UNSUPPORTED, True)],
+)
+def test_an_object_that_a_worker_cannot_read(
+    index: FaceIndex, album: Path, plan: WorkerPlan, reason: Reason, ends: bool
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    for path in album.rglob("*.png"):
+        system.pipe_file(f"/workers/{path.relative_to(album).as_posix()}", path.read_bytes())
+    fails = iter([True])
+
+    def change(answer: Answer) -> Answer:
+        if not next(fails, False):
+            return answer
+        return replace(answer, result=("memory://workers/x", reason.value, "it failed.", "Look."))
+
+    try:
+        if ends:
+            with pytest.raises(EngineError, match="give the same credentials"):
+                _run(index, "memory://workers", Here(change), plan)
+            return
+        summary = _run(index, "memory://workers", Here(change), plan)
+        assert (summary.new, summary.unreadable) == (11, {reason.value: 1})
+        assert _run(index, "memory://workers", Here(), plan).new == 1
+    finally:
+        system.rm("/workers", recursive=True)
+
+
+def test_no_object_is_held_while_workers_request_them(
+    index: FaceIndex,
+    tmp_path: Path,
+    plan: WorkerPlan,
+    fake_models: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    from faceindex.pipeline import held
+
+    system = fsspec.filesystem("memory")
+
+    def put(first_mark: int) -> None:
+        for number in range(5):
+            colour = fake_models.colour_of(number)
+            photo = fake_models.make_photo(tmp_path / "one.png", colour, mark=first_mark + number)
+            system.pipe_file(f"/workers/{number}.png", photo.read_bytes())
+
+    all_held: list[held.Held] = []
+    make = held.Held.__init__
+
+    def note(self: held.Held) -> None:
+        make(self)
+        all_held.append(self)
+
+    monkeypatch.setattr(held.Held, "__init__", note)
+    most: list[int] = []
+
+    def look(answer: Answer) -> Answer:
+        most.append(max(one._used for one in all_held))
+        return answer
+
+    try:
+        put(1)
+        assert _run(index, "memory://workers", Here(look), plan).new == 5
+        put(20)
+        assert _run(index, "memory://workers", Here(look), plan).changed == 5
+    finally:
+        system.rm("/workers", recursive=True)
+    assert set(most) == {0}
 
 
 def test_a_photo_that_nobody_can_read(index: FaceIndex, album: Path, plan: WorkerPlan) -> None:
