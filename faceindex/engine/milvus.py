@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceindex.engine.milvus_address import embedded_path, server_of
-from faceindex.engine.milvus_embedded import check_database, erase_database, is_missing, unused
+from faceindex.engine.milvus_embedded import check_database, erase_database, unused
 from faceindex.errors import SearchUnavailable
+from faceindex.store.neighbours import BUILD_ANEW, is_missing
 
 if TYPE_CHECKING:
     from faceindex.engine.milvus_embedded import Embedded
@@ -42,7 +43,7 @@ _DEADLINES = {
         {"methodConfig": [{"name": [{}], "timeout": f"{_REQUEST_SECONDS:.0f}s"}]}
     )
 }
-"""A time limit of gRPC itself: pymilvus makes some requests of its own, such as for a time stamp, without one."""
+"""A time limit of gRPC itself: pymilvus makes some requests of its own, as for a time stamp, without one."""
 
 _PARSED_AT_IMPORT = ("MILVUS_URI", "MILVUS_DEFAULT_CONNECTION")
 
@@ -179,7 +180,7 @@ class Milvus:
                     what = what.replace(secret, "***")
             raise SearchUnavailable(
                 f"{self.name} cannot be used: {what[:200] or type(error).__name__}.",
-                "`faceindex doctor --repair` builds it anew."
+                BUILD_ANEW
                 if self._path is not None
                 else "Start it, and check MILVUS_TOKEN; or go back to the built-in search: `search='auto'`.",
                 mended_by_rebuilding=self._path is not None,

@@ -22,7 +22,7 @@ import numpy as np
 from faceindex.errors import FaceIndexError, SearchUnavailable
 from faceindex.store.digests import blocks_from
 from faceindex.store.exact import select_best, top_k
-from faceindex.store.neighbours import LIST_RANGE, MOST_NEIGHBOURS
+from faceindex.store.neighbours import BUILD_ANEW, LIST_RANGE, MOST_NEIGHBOURS
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -138,9 +138,7 @@ class OutsideSearch:
     def _verify(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> None:
         """Check once that it has the faces that the watermark says; raises `SearchUnavailable` if not."""
         if problem := self.problem(index, live, vectors, covered):
-            raise SearchUnavailable(
-                problem, "`faceindex doctor --repair` builds it anew.", mended_by_rebuilding=True
-            )
+            raise SearchUnavailable(problem, BUILD_ANEW, mended_by_rebuilding=True)
         self._verified = True
 
     def problem(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> str | None:
