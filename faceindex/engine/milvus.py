@@ -7,6 +7,7 @@ the inner product of unit vectors. Importing pymilvus takes two seconds, so `con
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import math
 import os
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceindex.engine.milvus_address import embedded_path, server_of
-from faceindex.engine.milvus_embedded import check_database, erase_database, is_missing, unused
+from faceindex.engine.milvus_embedded import check_database, erase_database, unused
 from faceindex.errors import SearchUnavailable
+from faceindex.store.neighbours import BUILD_ANEW, is_missing
 
 if TYPE_CHECKING:
     from faceindex.engine.milvus_embedded import Embedded
@@ -36,12 +38,20 @@ _LARGEST_EF = 32_768  # of Milvus
 _NO_PINGS = {"grpc.keepalive_time_ms": (1 << 31) - 1, "grpc.keepalive_permit_without_calls": 0}
 """Milvus Lite ends a connection that pings it, as pymilvus does while an index is built for minutes."""
 
+_DEADLINES = {
+    "grpc.service_config": json.dumps(
+        {"methodConfig": [{"name": [{}], "timeout": f"{_REQUEST_SECONDS:.0f}s"}]}
+    )
+}
+"""A time limit of gRPC itself: pymilvus makes some requests of its own, as for a time stamp, without one."""
+
 _PARSED_AT_IMPORT = ("MILVUS_URI", "MILVUS_DEFAULT_CONNECTION")
 
 FLAT_BELOW = 20_000
 """Faces up to which every vector is compared (FLAT)."""
 
 _BUILD_SECONDS, _BUILD_RATE = 600, 500  # a server builds so many faces a second, or has failed
+_LOAD_SECONDS = 600.0
 
 
 def index_types(faces: int) -> tuple[str, ...]:
@@ -149,7 +159,7 @@ class Milvus:
                     token=self._token,
                     timeout=_CONNECT_SECONDS,
                     dedicated=True,
-                    **({} if self._path is None else {"grpc_options": _NO_PINGS}),
+                    grpc_options=_DEADLINES if self._path is None else _NO_PINGS,
                 )
         finally:
             if self._connection is None and self._embedded is not None:
@@ -170,7 +180,7 @@ class Milvus:
                     what = what.replace(secret, "***")
             raise SearchUnavailable(
                 f"{self.name} cannot be used: {what[:200] or type(error).__name__}.",
-                "`faceindex doctor --repair` builds it anew."
+                BUILD_ANEW
                 if self._path is not None
                 else "Start it, and check MILVUS_TOKEN; or go back to the built-in search: `search='auto'`.",
                 mended_by_rebuilding=self._path is not None,
@@ -267,7 +277,7 @@ class Milvus:
         }.get(kind, {})
         with self._failures():
             self._client.release_collection(self._collection, timeout=_REQUEST_SECONDS)
-            if self._client.list_indexes(self._collection, field_name="vector"):
+            if self._client.list_indexes(self._collection, field_name="vector", timeout=_REQUEST_SECONDS):
                 self._client.drop_index(self._collection, "vector", timeout=_REQUEST_SECONDS)
             wanted = self._client.prepare_index_params()
             wanted.add_index("vector", index_type=kind, index_name="vector", metric_type="IP", params=params)
@@ -276,10 +286,20 @@ class Milvus:
         self._type, self._loaded = kind, False
 
     def _load(self) -> None:
-        if not self._loaded:
-            with self._failures():
-                self._client.load_collection(self._collection)
-            self._loaded = True
+        if self._loaded:
+            return
+        with self._failures():
+            # Many vectors take minutes; a server that hangs is noticed by the limit of a single request.
+            self._client.load_collection(self._collection, timeout=_REQUEST_SECONDS, _async=True)
+            deadline = time.monotonic() + _LOAD_SECONDS
+            while (state := self._load_state()) != "Loaded":
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"it is still {state} after {_LOAD_SECONDS:.0f} seconds")
+                time.sleep(0.1)
+        self._loaded = True
+
+    def _load_state(self) -> str:
+        return str(self._client.get_load_state(self._collection, timeout=_REQUEST_SECONDS)["state"].name)
 
     # Faces -------------------------------------------------------------------------------------
 
@@ -384,7 +404,7 @@ class Milvus:
             self._client.flush(self._collection, timeout=_REQUEST_SECONDS)
             job = self._client.compact(self._collection, timeout=_REQUEST_SECONDS)
             deadline = time.monotonic() + _COMPACT_SECONDS
-            while (state := self._client.get_compaction_state(job)) != "Completed":
+            while (state := self._client.get_compaction_state(job, timeout=_REQUEST_SECONDS)) != "Completed":
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.5)

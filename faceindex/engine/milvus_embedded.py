@@ -20,14 +20,14 @@ from faceindex.files import sync_directory
 from faceindex.locks import AlreadyLocked, FileLock
 from faceindex.safe_open import is_trusted_owner
 from faceindex.scratch import OwnFolder, short_parent
+from faceindex.store.neighbours import BUILD_ANEW, is_missing
 
-__all__ = ["Embedded", "check_database", "erase_database", "is_missing", "unused"]
+__all__ = ["Embedded", "check_database", "erase_database", "unused"]
 
 _PREFIX = "fi-milvus-"
 _LONGEST = 80
 """Bytes of the temporary directory: the path of the socket in it has 21 more."""
 
-_BUILD_ANEW = "`faceindex doctor --repair` builds it anew."
 _WAIT = 5.0  # seconds until requests in work are ended
 _ZEROS = 1 << 20
 
@@ -63,7 +63,7 @@ class Embedded:
                 path.mkdir(mode=0o700, exist_ok=True)
             elif is_missing(path):  # Milvus Lite would make it
                 raise SearchUnavailable(
-                    f"Milvus Lite in {path} has no database.", _BUILD_ANEW, mended_by_rebuilding=True
+                    f"Milvus Lite in {path} has no database.", BUILD_ANEW, mended_by_rebuilding=True
                 )
             check_database(path)
             restrict(path)
@@ -107,19 +107,7 @@ def _in_use(path: Path) -> SearchUnavailable:
 
 
 def _damaged(path: Path, why: str) -> SearchUnavailable:
-    return SearchUnavailable(
-        f"Milvus Lite cannot open {path}: {why}.", _BUILD_ANEW, mended_by_rebuilding=True
-    )
-
-
-def is_missing(path: Path) -> bool:
-    """Return whether there is no database, or an empty folder instead of one."""
-    try:
-        return not any(path.iterdir())
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False  # what opens it reports why it cannot be read
+    return SearchUnavailable(f"Milvus Lite cannot open {path}: {why}.", BUILD_ANEW, mended_by_rebuilding=True)
 
 
 def check_database(path: Path) -> None:

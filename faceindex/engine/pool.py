@@ -15,6 +15,7 @@ each while nothing else runs on its worker. An item that ends `_DEATHS_ALONE` wo
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from faceindex.cores import cores
-from faceindex.engine import Lost, Place, Worker
+from faceindex.engine import MORE_MEMORY, Lost, Place, Worker
 from faceindex.engine.actor import Actor
 from faceindex.engine.session import Head, joined
 from faceindex.errors import EngineError
@@ -31,7 +32,7 @@ __all__ = ["RayEngine"]
 
 _DEATHS_TOGETHER = 2  # of workers, until the items of a batch are tried one by one
 _DEATHS_ALONE = 2
-_DEATHS_AT_START = 10  # one after another, and none was ready in between
+_DEATHS_AT_START = 10  # each of a worker that began after the death before, and none was ready in between
 _OPEN = 8  # batches for each worker that are in work, or wait for one before them
 _WAIT_SECONDS = 0.25  # between two calls of `should_stop`
 _PATIENCE = 30.0  # seconds without a worker until a run says that it waits for one
@@ -63,6 +64,7 @@ class _Process:
 
     handle: Any
     starting: Any
+    begun: float = field(default_factory=time.monotonic)
     ready: bool = False
     running: dict[Any, _Job] = field(default_factory=dict)
 
@@ -219,6 +221,7 @@ class _Mapping:
         self.open: deque[_Batch] = deque()
         self.queue: deque[_Job] = deque()
         self.deaths_at_start = 0
+        self._died = -math.inf  # when the last of these deaths was noticed
         self.stopped = False
         self._served = time.monotonic()  # when there was a worker at last
         self._has_warned = False
@@ -333,13 +336,15 @@ class _Mapping:
         """Replace a worker that died, and decide what becomes of its batches."""
         self.engine._remove(process)
         if not process.ready:
-            self.deaths_at_start += 1
+            if process.begun >= self._died:  # else it died with others, such as with their machine
+                self.deaths_at_start += 1
+                self._died = time.monotonic()
             if "creation task" in str(death):
                 raise _broken(death) from death
             if self.deaths_at_start >= _DEATHS_AT_START:
                 raise EngineError(
                     f"{_DEATHS_AT_START} workers on Ray died one after another while they loaded the models.",
-                    "Check that the machines have a gigabyte of memory for each worker; pass fewer `actors`.",
+                    MORE_MEMORY,
                 ) from death
         if self.stopped:
             return

@@ -209,9 +209,29 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 # The head ----------------------------------------------------------------------------------------
 
+_ANSWER_SECONDS = 1.0
+
+
+def _is_alive() -> bool:
+    """Return whether the head answers a request with a time limit, which only Ray's own client of it has."""
+    import ray
+    from ray._private import worker
+
+    client = getattr(worker.global_worker, "gcs_client", None)
+    if not hasattr(client, "check_alive"):  # another version of Ray: that it takes connections must do
+        return True
+    try:
+        client.check_alive([], timeout=_ANSWER_SECONDS)
+    except ray.exceptions.RpcError:
+        return False
+    return True
+
 
 class Head:
     """Watches the head of the cluster: without it, calls of Ray wait for a minute and then end this process.
+
+    A head that hangs counts as silent, as well as one that is gone: it is to answer a request, while to
+    connect needs only the kernel of its machine.
 
     Parameters
     ----------
@@ -228,13 +248,15 @@ class Head:
         self._is_lost = False
 
     def answers(self) -> bool:
-        """Return whether the head answers; waits a second at most."""
+        """Return whether the head answers; waits two seconds at most."""
         if self._is_lost:
             return False
         host, _, port = self._address.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
         except OSError:
+            return False
+        if not _is_alive():
             return False
         self._heard = time.monotonic()
         return True

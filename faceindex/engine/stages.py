@@ -20,7 +20,7 @@ from typing import Any
 
 from faceindex.clustering.shards import FileArrays, Stage
 from faceindex.clustering.workers import one_thread
-from faceindex.engine import Engine, Lost
+from faceindex.engine import MORE_MEMORY, Engine, Lost
 from faceindex.engine.facts import Facts
 from faceindex.errors import EngineError
 
@@ -98,7 +98,7 @@ class StageWorker:
                 "Make room on the disk of the index, and check that all machines can write there.",
             ) from error
         except MemoryError as error:
-            raise EngineError(f"The memory of {platform.node()} is used up.", _MORE_MEMORY) from error
+            raise EngineError(f"The memory of {platform.node()} is used up.", MORE_MEMORY) from error
 
     def _do(self, job: _Job) -> Any:
         if self._arrays is None or job.number != self._number:
@@ -169,7 +169,7 @@ class EngineRunner:
                         raise EngineError(
                             f"{result.deaths} workers on Ray died while they worked on the same faces, the "
                             "last two on these alone.",
-                            _MORE_MEMORY,
+                            MORE_MEMORY,
                         )
                     results.append(result)
         self._arrays.end()
@@ -184,9 +184,6 @@ class EngineRunner:
                 "Share the index directory with all machines, at the same path and writable for the user "
                 "that runs Ray.",
             )
-
-
-_MORE_MEMORY = "Check that the machines have a gigabyte of memory for each worker; pass fewer `actors`."
 
 
 def _facts() -> Facts:

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from faceindex.store.records import HnswParams
     from faceindex.types import F32, I64
 
-__all__ = ["LIST_RANGE", "MOST_NEIGHBOURS", "Connect", "NeighbourIndex", "own_files"]
+__all__ = [
+    "BUILD_ANEW",
+    "LIST_RANGE",
+    "MOST_NEIGHBOURS",
+    "Connect",
+    "NeighbourIndex",
+    "is_missing",
+    "own_files",
+]
+
+BUILD_ANEW = "`faceindex doctor --repair` builds it anew."
+"""The remedy for one that is damaged or lost."""
 
 LIST_RANGE = 4096
 """Width of the greatest range of ids that is listed at once; Milvus returns 16,384 at most."""
@@ -103,3 +114,13 @@ def own_files(address: str, directory: Path) -> Path | None:
     """
     name = address.partition(":")[2]
     return None if "/" in name else directory / name
+
+
+def is_missing(path: Path) -> bool:
+    """Return whether there is no neighbour index at a path of `own_files`, or an empty folder."""
+    try:
+        return not any(path.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # what opens it reports why it cannot be read

@@ -13,6 +13,7 @@ until it can be listed. So nothing depends on a list of deletions that could be 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ import numpy as np
 from faceindex.errors import FaceIndexError, SearchUnavailable
 from faceindex.store.digests import blocks_from
 from faceindex.store.exact import select_best, top_k
-from faceindex.store.neighbours import LIST_RANGE, MOST_NEIGHBOURS
+from faceindex.store.neighbours import BUILD_ANEW, LIST_RANGE, MOST_NEIGHBOURS
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -41,6 +42,9 @@ _SLACK = 8  # more candidates than are wanted: deleted faces may be among them
 _LAST = (1 << 63) - 1
 _TOGETHER = 256  # queries whose candidates are compared together
 _SPLIT = 16  # parts of a range of ids whose number differs
+
+_RETRY_SECONDS = 60.0  # after a failure, until a search tries it again
+_RETRY_FACTOR = 10.0  # or so many times as long as it took to fail: of a server that hangs, minutes
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +66,7 @@ class OutsideSearch:
         self._verified = False
         self._seen: tuple[str, int] | None = None  # the watermark up to which it has answered
         self._warned = False
+        self._next_try = 0.0
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -86,6 +91,8 @@ class OutsideSearch:
     def find(self, queries: F32, k: int, live: LiveRows, vectors: VectorFile) -> tuple[I64, F32] | None:
         """Find the nearest rows, with their exact similarities; None, after one warning, if it is no use.
 
+        What has failed is not tried again for a minute, and longer if it took long to fail.
+
         Returns
         -------
         rows : (m, k) int64
@@ -96,6 +103,9 @@ class OutsideSearch:
         wanted = min(k, live.faces)
         if not covered or not wanted or not len(queries) or k + _SLACK > MOST_NEIGHBOURS:
             return None
+        begun = time.monotonic()
+        if begun < self._next_try:
+            return None
         try:
             index = self.index()
             if not self._verified:
@@ -104,6 +114,8 @@ class OutsideSearch:
             ids = index.search(queries, k + _SLACK, latest=state != self._seen)
             self._seen = state
         except FaceIndexError as error:
+            now = time.monotonic()
+            self._next_try = now + max(_RETRY_SECONDS, _RETRY_FACTOR * (now - begun))
             self.warn(error, "All faces are compared instead: the answers are exact, and take longer.")
             return None
         rows = live.rows_of(ids)
@@ -126,9 +138,7 @@ class OutsideSearch:
     def _verify(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> None:
         """Check once that it has the faces that the watermark says; raises `SearchUnavailable` if not."""
         if problem := self.problem(index, live, vectors, covered):
-            raise SearchUnavailable(
-                problem, "`faceindex doctor --repair` builds it anew.", mended_by_rebuilding=True
-            )
+            raise SearchUnavailable(problem, BUILD_ANEW, mended_by_rebuilding=True)
         self._verified = True
 
     def problem(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> str | None:
@@ -206,7 +216,7 @@ class OutsideSearch:
             if erasing:
                 self._catalog.delete("search_erasing")
             self._catalog.set_searched(name, live.rows, live.faces)
-        self._verified = True
+        self._verified, self._next_try = True, 0.0
         return written, note
 
     def _is_other(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> bool:

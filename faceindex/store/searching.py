@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from faceindex.errors import FaceIndexError, SearchUnavailable
 from faceindex.store.counts import count_faces
-from faceindex.store.neighbours import own_files
+from faceindex.store.neighbours import is_missing, own_files
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -221,7 +221,7 @@ class Searching:
             return True
         address = catalog.search()
         own = None if address is None else own_files(address, self._directory)
-        return own is not None and not own.exists()  # restored without it, for example
+        return own is not None and is_missing(own)  # restored without it, for example
 
     def invalidate(self) -> None:
         """Have the chosen index built anew by the next `catch_up`, and search exactly until then."""

@@ -65,11 +65,17 @@ def test_a_reader_makes_no_database(chosen: str, run, how: str) -> None:
     assert not DATABASE.exists() or not list(DATABASE.iterdir())
 
 
-def test_the_next_writer_makes_a_missing_database_anew(chosen: str, run) -> None:
-    shutil.rmtree(DATABASE)
+@pytest.mark.parametrize("empty", [False, True])
+def test_the_next_writer_makes_a_missing_database_anew(chosen: str, run, empty: bool) -> None:
+    def remove() -> None:
+        shutil.rmtree(DATABASE)
+        if empty:
+            DATABASE.mkdir()
+
+    remove()
     assert run("people", "name", "1", "Ada").exit_code == 0
     assert "Recall of Milvus: 100.0%." in run("doctor").stdout
-    shutil.rmtree(DATABASE)
+    remove()
     result = run("index", "album")
     assert (result.exit_code, "Milvus" in result.stderr) == (0, False)
     assert "Recall of Milvus: 100.0%." in run("doctor").stdout

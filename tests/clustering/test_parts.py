@@ -222,7 +222,7 @@ def test_parts_get_what_the_whole_album_shows() -> None:
     assert {album.strangers for album in made.albums} == {strangers}
 
 
-def test_the_second_pass_knows_the_clusters_of_the_first() -> None:
+def test_the_second_pass_uses_the_clusters_of_the_first() -> None:
     vectors, _ = random_people()
     made = clusterer()
     found = fit(faces_of(vectors), PART, made)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -51,11 +53,40 @@ def test_a_head_that_is_silent(ray_folder: Path, monkeypatch: pytest.MonkeyPatch
     address = head._address
     assert head.check()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(head, "_address", f"127.0.0.1:{server.getsockname()[1]}")
-        assert head.check()
+        port = server.getsockname()[1]
+    monkeypatch.setattr(head, "_address", f"127.0.0.1:{port}")  # nobody listens there
     assert not head.check()
     time.sleep(0.3)
     with pytest.raises(EngineError, match=r"^The head of the Ray cluster \(127"):
         head.check()
     monkeypatch.setattr(head, "_address", address)
     assert not head.answers()  # once given up, it is not waited for again
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_head_that_hangs_is_silent(ray_folder: Path) -> None:
+    """The kernel still takes connections to a process that is stopped."""
+    head = Head(0.2)
+    assert head.check()
+    pid = _child("gcs_server")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        assert not head.answers()
+        assert time.monotonic() - begun < 10
+        with pytest.raises(EngineError, match=r"has not answered for "):
+            head.check()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert Head(30.0).check()
+
+
+def _child(name: str) -> int:
+    """Return the id of the child of this process with such a name."""
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdigit():
+                before, _, after = (process / "stat").read_text("ascii").rpartition(")")
+                if before.endswith(f"({name}") and int(after.split()[1]) == os.getpid():
+                    return int(process.name)
+    raise AssertionError(f"no process {name}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 
 from faceindex.api.opening import connect_search
 from faceindex.api.searching import IndexSearching
+from faceindex.engine import milvus
 from faceindex.engine.milvus import Milvus, connect, index_types
 from faceindex.engine.milvus_embedded import Embedded
 from faceindex.errors import SearchUnavailable
@@ -324,3 +328,73 @@ def test_commands_import_nothing_of_it(command: str, tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert done.stdout.splitlines()[-1].strip() == "LOADED"
+
+
+def test_every_request_has_a_time_limit() -> None:
+    """The client's methods that send nothing are the only ones without."""
+    tree = ast.parse(Path(milvus.__file__).read_text("utf-8"))
+    without = {
+        call.func.attr
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and ast.unparse(call.func.value) == "self._client"
+        and "timeout" not in {keyword.arg for keyword in call.keywords}
+    }
+    assert without == {"create_schema", "prepare_index_params"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server in a process of its own, and its address: Milvus Lite at a TCP port."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, threading\n"
+            "from milvus_lite.adapter.grpc.server import start_server_in_thread as start\n"
+            "server, database, port = start(sys.argv[1], host='127.0.0.1', port=0)\n"
+            "print(port, flush=True)\n"
+            "threading.Event().wait()",
+            str(tmp_path / "served"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, f"milvus:http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP")
+@pytest.mark.usefixtures("lite")
+def test_a_server_that_hangs_costs_one_wait(
+    server: tuple[subprocess.Popen[str], str],
+    store: Store,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    process, address = server
+    commit(store, unit_vectors(50, 1), 0)
+    store.searching.choose(address)
+    store.searching.require_up_to_date()
+    monkeypatch.setattr(milvus, "_REQUEST_SECONDS", 1.0)
+    with Store.open(directory) as reader, caplog.at_level(logging.WARNING, "faceindex"):
+        reader.searching.connect = connect_search
+        outside = reader.searching.outside()
+        assert outside is not None
+        index = outside.index()
+        assert index.dimension() == DIMENSION
+        process.send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        with pytest.raises(SearchUnavailable):
+            index.count(0, EVERY)  # loads first
+        for seed in range(20):
+            same_as_exact(reader, unit_vectors(2, seed))
+        assert time.monotonic() - begun < 15
+        process.send_signal(signal.SIGCONT)
+    assert len(caplog.records) == 1

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,6 +191,43 @@ def test_unreachable_is_exact_with_one_warning(
         "The fake is away. All faces are compared instead: the answers are exact, and take longer."
         " Call it back."
     )
+
+
+def test_after_a_failure_it_is_left_alone_for_a_while(
+    directory: Path,
+    filled: Store,
+    fake: FakeNeighbours,
+    unit_vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that hangs takes seconds to fail; a thousand searches must not wait for it each."""
+    filled.close()
+    now, tries, takes = [1000.0], 0, 0.0
+    monkeypatch.setattr("faceindex.store.outside.time.monotonic", lambda: now[0])
+
+    def connect(*arguments: Any) -> FakeNeighbours:
+        nonlocal tries
+        tries += 1
+        now[0] += takes
+        return fake.connect(*arguments)
+
+    with Store.open(directory) as store:
+        store.searching.connect = connect
+        fake.fail_at = 0
+        for _ in range(20):
+            now[0] += 2
+            same_as_exact(store, unit_vectors(1, 4))
+        assert tries == 1
+        now[0] += 60
+        takes = 30.0
+        same_as_exact(store, unit_vectors(1, 4))
+        now[0] += 290  # not after 60 seconds: it took long to fail
+        same_as_exact(store, unit_vectors(1, 4))
+        assert tries == 2
+        now[0] += 20
+        fake.fail_at = None
+        same_as_exact(store, unit_vectors(1, 4))
+        assert (tries, fake.asked) == (3, [1])
 
 
 def test_a_failure_to_write_is_one_warning_and_loses_nothing(
