@@ -239,13 +239,12 @@ def _put_faces(arrays: Arrays, faces: Parted, members: I64, at: I64, starts: I64
     where[at] = np.arange(len(at))
     for kind in _PAIRS:
         pairs = getattr(known, kind)
-        part = np.searchsorted(starts, where[pairs], "right") - 1
-        inside = where[pairs]
-        if kind == "rejected":  # a face and a person
-            part[:, 1], inside[:, 1] = part[:, 0], pairs[:, 1]
-            inside[:, 0] -= starts[part[:, 0]]
-        else:
-            inside -= starts[part]
+        # The second of a rejected pair is a person, in the part of the face. Ids of persons are no positions.
+        ends = 1 if kind == "rejected" else 2
+        inside = pairs.copy()
+        inside[:, :ends] = where[pairs[:, :ends]]
+        part = np.searchsorted(starts, inside[:, [0, ends - 1]], "right") - 1
+        inside[:, :ends] -= starts[part[:, :ends]]
         chosen = np.flatnonzero(part[:, 0] == part[:, 1])
         chosen = chosen[np.argsort(part[chosen, 0], kind="stable")]
         arrays.put(kind, inside[chosen])

@@ -222,6 +222,23 @@ def test_parts_get_what_the_whole_album_shows() -> None:
     assert {album.strangers for album in made.albums} == {strangers}
 
 
+@pytest.mark.parametrize("person", [3, N - 1, N, 10 * N])
+def test_a_rejected_person_may_have_any_id(person: int) -> None:
+    """Persons may be more than faces: those of which few faces are clustered again."""
+    vectors, _ = random_people()
+    made = clusterer()
+    faces = faces_of(vectors, known=resolve(constraints(N, {}, rejected=[(20, person), (N - 1, person)])))
+    fit(faces, PART, made)
+    first = made.albums[: len(made.albums) // 2]
+    found = {
+        album.vectors[face].tobytes(): who
+        for album in first
+        if album.constraints is not None
+        for face, who in album.constraints.rejected.tolist()
+    }
+    assert found == {vectors[20].tobytes(): person, vectors[N - 1].tobytes(): person}
+
+
 def test_the_second_pass_knows_the_clusters_of_the_first() -> None:
     vectors, _ = random_people()
     made = clusterer()
