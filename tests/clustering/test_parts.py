@@ -272,6 +272,39 @@ def test_one_giant_community_is_divided() -> None:
     assert len(np.unique(found)) == len(made.albums) // 2 == N // PART
 
 
+@pytest.mark.parametrize(("copies", "part_size"), [(500, 40), (500, 400), (90, 80)])
+def test_more_equal_faces_than_neighbours_and_than_a_part_holds(copies: int, part_size: int) -> None:
+    """All list the same 80 faces, which fill few parts. The others are linked anew inside theirs."""
+    others = people_of(np.repeat(np.arange(10), 5), 3)
+    vectors = np.concatenate([np.repeat(people_of([0], 1), copies, axis=0), others])
+    made = clusterer()
+    found = cluster(vectors, part_size, made=made)
+    assert max(len(album) for album in made.albums) <= part_size
+    assert (found[:copies] >= 0).all()
+    assert len(np.unique(found[:copies])) == -(-copies // part_size)
+    assert not np.isin(found[copies:], found[:copies]).any()
+
+
+def test_faces_keep_the_links_that_they_have() -> None:
+    """Only a face without a link of positive weight in its part gets new ones."""
+    vectors, _ = random_people()
+    made = clusterer()
+    fit(faces_of(vectors), PART, made)
+    graph = clusterer()
+    cluster(vectors, None, made=graph)
+    (whole,) = graph.albums
+    assert whole.graph is not None
+    where = {vector.tobytes(): i for i, vector in enumerate(vectors)}
+    for album in made.albums:
+        assert album.graph is not None
+        at = np.array([where[vector.tobytes()] for vector in album.vectors])
+        for i, face in enumerate(at.tolist()):
+            there = slice(*whole.graph.indptr[face : face + 2].tolist())
+            here = slice(*album.graph.indptr[i : i + 2].tolist())
+            inside = np.isin(whole.graph.indices[there], at)
+            assert at[album.graph.indices[here]].tolist() == whole.graph.indices[there][inside].tolist()
+
+
 def test_faces_that_resemble_no_other() -> None:
     rng = np.random.default_rng(0)
     vectors = np.linalg.qr(rng.standard_normal((N, N)))[0].astype(np.float32)
