@@ -186,7 +186,10 @@ class EngineRunner:
             )
 
 
-_MORE_MEMORY = "Check that the machines have a gigabyte of memory for each worker; pass fewer `actors`."
+_MORE_MEMORY = (
+    "Check that the machines have a gigabyte of memory for each worker, and more for parts of many faces; "
+    "pass fewer `actors` or a smaller `part_size`."
+)
 
 
 def _facts() -> Facts:
