@@ -10,6 +10,8 @@
 
 Who holds what: this process holds some numbers for each face (labels, order, part, photo) and for each
 cluster, and no vectors or edges. A worker holds the edges of one shard, or the vectors and edges of one part.
+The vectors in `Parted` may be a map of a file. `faceindex.api.clustering` passes one while the rows of all
+faces are consecutive. Once faces were removed, it passes a copy in memory.
 """
 
 from __future__ import annotations
