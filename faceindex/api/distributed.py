@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from faceindex.engine.stages import EngineRunner
 
 __all__ = ["Runners", "runners_on"]
+
+_INDEX_DISK = "the disk of the index"
+_TEMPORARY = "faceindex-parts-"  # start of the names of such folders in the temporary directory
 
 
 class Runners:
@@ -73,27 +79,34 @@ class Runners:
 
 @contextlib.contextmanager
 def _runner_in_files(directory: Path) -> Iterator[Runner]:
-    """Make a runner of this process whose arrays are files: memory does not bound them."""
+    """Make a runner of this process whose arrays are files: memory does not bound them.
+
+    They are in the temporary directory if the index may be read only, as for a dry run.
+    """
     from faceindex.clustering.shards import FileArrays, ThreadRunner
     from faceindex.scratch import own_folder
     from faceindex.store.directory import PARTS
 
+    disk, parent, prefix = _INDEX_DISK, directory.absolute(), PARTS
+    if not os.access(parent, os.W_OK | os.X_OK):
+        disk, parent, prefix = "the disk of the temporary directory", Path(tempfile.gettempdir()), _TEMPORARY
     with (
-        _writing(directory, "run it without `part_size`"),
-        own_folder(directory.absolute(), PARTS) as folder,
+        _writing(parent, "run it without `part_size`", disk),
+        own_folder(parent, prefix) as folder,
         ThreadRunner(FileArrays(folder)) as runner,
     ):
         yield runner
 
 
 @contextlib.contextmanager
-def _writing(directory: Path, otherwise: str) -> Iterator[None]:
+def _writing(directory: Path, otherwise: str, disk: str = _INDEX_DISK) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
         raise StoreError(
             f"{error.filename or directory} cannot be written: {error.strerror or error}.",
-            f"Make room on the disk of the index, or {otherwise}.",
+            f"{f'Make room on {disk}' if full else 'Remove the cause'}, or {otherwise}.",
         ) from error
 
 
@@ -110,7 +123,8 @@ def runners_on(
     directory : Path
         Of the index.
     in_files : bool
-        Keep the arrays of this process in files there, as those of an engine are.
+        Keep the arrays of this process in files there, as those of an engine are; in the temporary directory
+        if the index cannot be written.
 
     Raises
     ------

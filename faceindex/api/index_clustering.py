@@ -69,12 +69,13 @@ class IndexClustering:
         part_size : int, optional
             Cluster at most so many faces at a time, 2 or more, so that their links need not fit into memory.
             More faces are divided into parts, so that the faces of a person come into one part; the clusters
-            differ a little. Meanwhile, files in the index directory hold the links and a copy of the vectors.
-            None clusters all faces together. Not for ``"kmeans"``.
+            differ a little. Meanwhile, files in the index directory hold the links and a copy of the vectors
+            (in the temporary directory, if the index cannot be written, as in some dry runs). None clusters
+            all faces together. Not for ``"kmeans"``.
         on : str, optional
-            Where to search for similar faces, if they are more than 20,000, and to cluster parts of them:
-            ``"ray"`` or ``"ray:ADDRESS"``, as in `faceindex.FaceIndex.add`. All machines need the index
-            directory at the same path. The result is the same. None is this process.
+            Where to search for similar faces, if they are more than 20,000 or `part_size`, and to cluster
+            parts: ``"ray"`` or ``"ray:ADDRESS"``, as in `faceindex.FaceIndex.add`. All machines need the
+            index directory at the same path. The result is the same. None is this process.
         actors : int, optional
             How many processes of Ray do that; None means one for each core that Ray has.
 
@@ -86,6 +87,8 @@ class IndexClustering:
         EngineError
             If Ray is not installed or does not start, its machines have other versions or no access to the
             index directory, or its workers die of their work.
+        StoreError
+            If files that `part_size` or `on` need cannot be written.
         """
         from faceindex.api.clustering import Parameters, cluster_index
         from faceindex.api.extraction import check_place

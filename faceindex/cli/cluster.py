@@ -31,6 +31,7 @@ _SCHEMA = "faceindex/cluster/1"
 _ALGORITHM = "album"
 _SHOWN = 10  # clusters in the table; --verbose shows all
 _EXAMPLES = 2
+_FEW = 20_000  # faces that are searched in this process: `faceindex.clustering.neighbours.EXACT_UP_TO`
 
 
 def cluster(
@@ -97,9 +98,10 @@ def cluster(
         typer.Option(
             metavar="ENGINE",
             autocompletion=complete_from("ray", "ray:auto"),
-            help="Search for similar faces, if they are more than 20,000, in processes of Ray: ray starts it "
-            "on this machine, ray:HOST:PORT or ray:auto joins a cluster, whose machines have the index "
-            "directory at the same path. The clusters are the same. Needs the extra 'ray'.",
+            help="Search for similar faces, if they are more than 20,000 or --part-size, and group each "
+            "part, in processes of Ray: ray starts it on this machine, ray:HOST:PORT or ray:auto joins a "
+            "cluster, whose machines have the index directory at the same path. The clusters "
+            "are the same. Needs the extra 'ray'.",
         ),
     ] = None,
     actors: Annotated[
@@ -157,6 +159,9 @@ def cluster(
                 if on is not None and not result.distributed:
                     out.detail(
                         "Ray was not started: it searches among more than 20,000 faces, if many are new."
+                        if part_size is None
+                        else "Ray was not started: nothing has changed, or at most "
+                        f"{min(part_size, _FEW):,} faces had to be grouped anew."
                     )
             if not result.sizes:
                 out.exit_code = PARTIAL

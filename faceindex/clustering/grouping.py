@@ -5,6 +5,9 @@ group picks the one that it is linked to most, as in Boruvka's algorithm for spa
 al. 2017, "Affinity clustering: hierarchical clustering at scale", NeurIPS 30). Picks are followed in the
 order of their strength while the merged group is not too large. Then the links between the groups are added
 up, and they pick again. The links stay with the shards. Only the picks, one of each group, come together.
+
+Where many nodes have the same few neighbours, such as copies of one picture, these neighbours fill a part,
+and the rest of the community is left without links. Such rests are merged too: alike nodes stay together.
 """
 
 from __future__ import annotations
@@ -91,15 +94,44 @@ def divide(runner: Runner, shards: Shards, communities: I64, together: I64, part
         pick, strength = np.array(arrays["pick"], np.int64), np.array(arrays["pick_strength"])
         picking = np.flatnonzero(pick >= 0)
         if not len(picking):
+            # No linked groups fit into one part any more. To which one, of any size, is each linked most?
+            runner.run(partial(_pick, links=links, shards=rows, most=2 * shards.n), range(len(rows)))
+            beside = np.array(arrays["pick"], np.int64)
             break
         picking = picking[np.argsort(-strength[picking], kind="stable")]
         into = in_order(_merged(sizes, picking, pick[picking], part_size))
         group, sizes = into[group], _sums(into, sizes)
+    else:
+        beside = np.full(len(sizes), -1)
     remove_rows(arrays, links, len(rows))
     arrays.remove("group_into", "group_size", "pick", "pick_strength")
+    home = np.full(len(sizes), -1)
+    home[group[alone]] = communities[alone]
+    into = in_order(_merged(sizes, *_rests(sizes, home, beside, part_size), part_size))
+    group, sizes = into[group], _sums(into, sizes)
     part = in_order(_packed(sizes, np.argsort(-sizes, kind="stable"), part_size))
     divided: I64 = part[group]
     return divided
+
+
+def _rests(sizes: I64, home: I64, beside: I64, most: int) -> tuple[I64, I64]:
+    """Return pairs of groups to merge: the small ones of a community that is too large, one after another.
+
+    Parameters
+    ----------
+    sizes : (n,) int64
+    home : (n,) int64
+        The community that a group is a piece of, -1 for groups of whole communities.
+    beside : (n,) int64
+        The group that each one is linked to most, -1 for none. Pieces beside the same one come together.
+    most : int
+        Nodes of a part.
+    """
+    small = np.flatnonzero((home >= 0) & (2 * sizes <= most))
+    small = small[np.lexsort((-sizes[small], beside[small], home[small]))]
+    a, b = small[:-1], small[1:]
+    alike = home[a] == home[b]
+    return a[alike], b[alike]
 
 
 def _sums(into: I64, sizes: I64) -> I64:
@@ -176,15 +208,23 @@ def _merged(sizes, a, b, most):  # type: ignore[no-untyped-def]
 @compiled(nogil=True)
 def _packed(sizes, order, most):  # type: ignore[no-untyped-def]
     """Pack groups into parts in their order, each into the first part with room; return their parts."""
+    # Two parts that are at most half full would be one. So this many parts do:
+    needed = 2 * sizes.sum() // most + 2
+    leaves = 1
+    while leaves < needed:
+        leaves *= 2
+    # A binary tree over the parts: node i has the nodes 2 i and 2 i + 1 below it, and their greatest room.
+    room = np.full(2 * leaves, most, np.int64)
     part = np.zeros(len(sizes), np.int64)
-    room = np.full(len(sizes) + 1, most, np.int64)
-    first = 0  # with room
     for g in order:
-        while room[first] == 0:
-            first += 1
-        p = first
-        while room[p] < sizes[g]:
-            p += 1
-        part[g] = p
-        room[p] -= sizes[g]
+        node = 1
+        while node < leaves:
+            node *= 2
+            if room[node] < sizes[g]:
+                node += 1
+        part[g] = node - leaves
+        room[node] -= sizes[g]
+        while node > 1:
+            node //= 2
+            room[node] = max(room[2 * node], room[2 * node + 1])
     return part

@@ -3,12 +3,15 @@
 1. The lists of neighbours become a graph in shards. Each shard sends edges to the shard of their other end.
 2. Chinese Whispers over all shards finds communities (`faceindex.clustering.spreading`).
 3. Communities that are linked come into one part (`faceindex.clustering.grouping`).
-4. Each part is an album of its own, with the edges inside it. The clusterer fits it, wherever the runner runs
-   it. This is done twice: priors depend on the sizes of the clusters elsewhere, which are known, nearly,
-   after the first time.
+4. Each part is an album of its own, with the edges inside it. Faces of a divided community whose neighbours
+   are all in other parts are linked to the most similar faces of their own one. The clusterer fits the album,
+   wherever the runner runs it. This is done twice: priors depend on the sizes of the clusters elsewhere,
+   which are known, nearly, after the first time.
 
 Who holds what: this process holds some numbers for each face (labels, order, part, photo) and for each
 cluster, and no vectors or edges. A worker holds the edges of one shard, or the vectors and edges of one part.
+The vectors in `Parted` may be a map of a file. `faceindex.api.clustering` passes one while the rows of all
+faces are consecutive. Once faces were removed, it passes a copy in memory.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from faceindex.clustering.chinese_whispers import number_by_size
 from faceindex.clustering.constraints import Constraints
 from faceindex.clustering.graph import Evidence
 from faceindex.clustering.grouping import divide, in_order
-from faceindex.clustering.neighbours import find_lists
+from faceindex.clustering.neighbours import find_lists, nearest
 from faceindex.clustering.same_photo import PhotoGroups, strangers_of_album
 from faceindex.clustering.shards import Arrays, Runner, ThreadRunner
 from faceindex.clustering.shuffling import (
@@ -40,7 +43,7 @@ from faceindex.clustering.shuffling import (
     write_rows,
 )
 from faceindex.clustering.spreading import spread_labels
-from faceindex.types import F32, I64, BoolArray, Graph
+from faceindex.types import F32, I64, BoolArray
 
 __all__ = ["Parted", "cluster_in_parts"]
 
@@ -148,6 +151,9 @@ def cluster_in_parts(
         starts=starts,
         shards=shards,
         clusterer=clusterer,
+        evidence=evidence,
+        neighbours=neighbours,
+        seed=options.seed,
         size=faces.size,
         are_all=number == 1 and faces.elsewhere is None,
         strangers=_strangers(faces, options),
@@ -239,13 +245,12 @@ def _put_faces(arrays: Arrays, faces: Parted, members: I64, at: I64, starts: I64
     where[at] = np.arange(len(at))
     for kind in _PAIRS:
         pairs = getattr(known, kind)
-        part = np.searchsorted(starts, where[pairs], "right") - 1
-        inside = where[pairs]
-        if kind == "rejected":  # a face and a person
-            part[:, 1], inside[:, 1] = part[:, 0], pairs[:, 1]
-            inside[:, 0] -= starts[part[:, 0]]
-        else:
-            inside -= starts[part]
+        # The second of a rejected pair is a person, in the part of the face. Ids of persons are no positions.
+        ends = 1 if kind == "rejected" else 2
+        inside = pairs.copy()
+        inside[:, :ends] = where[pairs[:, :ends]]
+        part = np.searchsorted(starts, inside[:, [0, ends - 1]], "right") - 1
+        inside[:, :ends] -= starts[part[:, :ends]]
         chosen = np.flatnonzero(part[:, 0] == part[:, 1])
         chosen = chosen[np.argsort(part[chosen, 0], kind="stable")]
         arrays.put(kind, inside[chosen])
@@ -312,6 +317,9 @@ def _fit(
     starts: I64,
     shards: Shards,
     clusterer: Clusterer,
+    evidence: Evidence,
+    neighbours: int,
+    seed: int,
     size: int,
     are_all: bool,
     strangers: float | None,
@@ -321,11 +329,15 @@ def _fit(
     own = slice(int(starts[part]), int(starts[part + 1]))
     members = arrays["members"][own]
     elsewhere = arrays["cluster_size"][arrays["cluster_part"] != part]
+    vectors = arrays["ordered"][members]
+    edges, lost = _edges_inside(arrays, members, shards)
+    if len(lost):
+        edges = np.concatenate([edges, _new_edges(vectors, lost, evidence, neighbours, seed)])
     album = Album(
-        arrays["ordered"][members],
+        vectors,
         np.array(arrays["photo"][own]),
         np.array(arrays["good"][own]),
-        _graph_inside(arrays, members, shards),
+        make_rows(edges, len(members)),
         np.array(arrays["previous"][own]),
         size=size,
         elsewhere=None if are_all else elsewhere,
@@ -353,21 +365,48 @@ def _constraints(arrays: Arrays, part: int, own: slice, born: Mapping[int, float
     )
 
 
-def _graph_inside(arrays: Arrays, members: I64, shards: Shards) -> Graph:
-    """Return the graph of some nodes: node i is ``members[i]``."""
+def _edges_inside(arrays: Arrays, members: I64, shards: Shards) -> tuple[Edges, I64]:
+    """Return the edges between some nodes: node i is ``members[i]``.
+
+    Returns
+    -------
+    edges : (m,) Edges
+        In both directions.
+    lost : (k,) int64
+        Nodes with edges of positive weight, all of them to nodes that are not among these; ascending.
+    """
     by_node = np.argsort(members)
     nodes = members[by_node]
     ends = np.searchsorted(nodes, np.minimum(np.arange(len(shards) + 1) * shards.rows, shards.n))
     found = [make_edges(nodes[:0], nodes[:0], np.empty(0, np.float32))]
+    linked, linked_inside = (np.zeros(len(members), bool) for _ in range(2))
     for shard in np.flatnonzero(np.diff(ends)).tolist():
         own = by_node[ends[shard] : ends[shard + 1]]
         rows = read_rows(arrays, "graph", shard)
         first = rows.indptr[members[own] - shards.range(shard)[0]]
         counts = rows.indptr[members[own] - shards.range(shard)[0] + 1] - first
         at = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
-        other = rows.indices[at]
+        other, weights = rows.indices[at], rows.weights[at]
         place = np.minimum(np.searchsorted(nodes, other), len(nodes) - 1)
-        inside = nodes[place] == other
-        a = np.repeat(own, counts)[inside]
-        found.append(make_edges(a, by_node[place[inside]], rows.weights[at[inside]]))
-    return make_rows(np.concatenate(found), len(members))
+        inside, positive = nodes[place] == other, weights > 0
+        a = np.repeat(own, counts)
+        linked[a[positive]] = True
+        linked_inside[a[positive & inside]] = True
+        found.append(make_edges(a[inside], by_node[place[inside]], weights[inside]))
+    return np.concatenate(found), np.flatnonzero(linked & ~linked_inside)
+
+
+def _new_edges(vectors: F32, lost: I64, evidence: Evidence, neighbours: int, seed: int) -> Edges:
+    """Return edges, in both directions, from the vectors at some positions to the most similar ones."""
+    found, similarities = nearest(
+        vectors[lost],
+        vectors,
+        min(neighbours, len(vectors) - 1),
+        floor=evidence.least,
+        leave_out=lost.astype(np.int32),
+        seed=seed,
+    )
+    weights = evidence.weights(similarities)
+    kept = (found >= 0) & (weights > evidence.floor)
+    a, b, weights = np.repeat(lost, kept.sum(axis=1)), found[kept], weights[kept]
+    return np.concatenate([make_edges(a, b, weights), make_edges(b, a, weights)])

@@ -131,3 +131,8 @@ def test_on_ray_is_checked_first_and_few_faces_start_nothing(indexed, run, monke
     few = run("cluster", "--on", "ray", "-v")
     assert few.exit_code == 0
     assert "Ray was not started: it searches among more than 20,000 faces, if many are new." in few.stderr
+    run("cluster", "--part-size", "4")
+    unchanged = run("cluster", "--part-size", "4", "--on", "ray", "-v")
+    assert unchanged.exit_code == 0
+    expected = "Ray was not started: nothing has changed, or at most 4 faces had to be grouped anew."
+    assert expected in " ".join(unchanged.stderr.split())

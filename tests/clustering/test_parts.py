@@ -222,6 +222,23 @@ def test_parts_get_what_the_whole_album_shows() -> None:
     assert {album.strangers for album in made.albums} == {strangers}
 
 
+@pytest.mark.parametrize("person", [3, N - 1, N, 10 * N])
+def test_a_rejected_person_may_have_any_id(person: int) -> None:
+    """Persons may be more than faces: those of which few faces are clustered again."""
+    vectors, _ = random_people()
+    made = clusterer()
+    faces = faces_of(vectors, known=resolve(constraints(N, {}, rejected=[(20, person), (N - 1, person)])))
+    fit(faces, PART, made)
+    first = made.albums[: len(made.albums) // 2]
+    found = {
+        album.vectors[face].tobytes(): who
+        for album in first
+        if album.constraints is not None
+        for face, who in album.constraints.rejected.tolist()
+    }
+    assert found == {vectors[20].tobytes(): person, vectors[N - 1].tobytes(): person}
+
+
 def test_the_second_pass_uses_the_clusters_of_the_first() -> None:
     vectors, _ = random_people()
     made = clusterer()
@@ -253,6 +270,39 @@ def test_one_giant_community_is_divided() -> None:
     found = fit(faces_of(vectors), PART, made)
     assert max(len(album) for album in made.albums) <= PART
     assert len(np.unique(found)) == len(made.albums) // 2 == N // PART
+
+
+@pytest.mark.parametrize(("copies", "part_size"), [(500, 40), (500, 400), (90, 80)])
+def test_more_equal_faces_than_neighbours_and_than_a_part_holds(copies: int, part_size: int) -> None:
+    """All list the same 80 faces, which fill few parts. The others are linked anew inside theirs."""
+    others = people_of(np.repeat(np.arange(10), 5), 3)
+    vectors = np.concatenate([np.repeat(people_of([0], 1), copies, axis=0), others])
+    made = clusterer()
+    found = cluster(vectors, part_size, made=made)
+    assert max(len(album) for album in made.albums) <= part_size
+    assert (found[:copies] >= 0).all()
+    assert len(np.unique(found[:copies])) == -(-copies // part_size)
+    assert not np.isin(found[copies:], found[:copies]).any()
+
+
+def test_faces_keep_the_links_that_they_have() -> None:
+    """Only a face without a link of positive weight in its part gets new ones."""
+    vectors, _ = random_people()
+    made = clusterer()
+    fit(faces_of(vectors), PART, made)
+    graph = clusterer()
+    cluster(vectors, None, made=graph)
+    (whole,) = graph.albums
+    assert whole.graph is not None
+    where = {vector.tobytes(): i for i, vector in enumerate(vectors)}
+    for album in made.albums:
+        assert album.graph is not None
+        at = np.array([where[vector.tobytes()] for vector in album.vectors])
+        for i, face in enumerate(at.tolist()):
+            there = slice(*whole.graph.indptr[face : face + 2].tolist())
+            here = slice(*album.graph.indptr[i : i + 2].tolist())
+            inside = np.isin(whole.graph.indices[there], at)
+            assert at[album.graph.indices[here]].tolist() == whole.graph.indices[there][inside].tolist()
 
 
 def test_faces_that_resemble_no_other() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
 from synthetic_faces import make_graph
 
-from faceindex.clustering import spreading
+from faceindex.clustering import grouping, spreading
 from faceindex.clustering.chinese_whispers import chinese_whispers, propagate
 from faceindex.clustering.graph import graph_from_edges, symmetric_graph
 from faceindex.clustering.grouping import divide, in_order
@@ -226,6 +227,40 @@ def test_the_strongest_edges_divide_a_community_that_is_too_large() -> None:
     graph, truth = groups_graph(4, 10, 2)
     strong = Graph(graph.indptr, graph.indices, graph.weights * 5 + 8)
     assert bcubed(divided(strong, np.zeros(40, np.int64), 10), truth).f > 0.8
+
+
+def test_what_is_left_of_a_large_community_stays_together() -> None:
+    """Of each of two stars, all leaves are linked to the hub only, whose part is full."""
+    star = np.arange(40) % 2
+    edges = [(int(star[i]), i, 1.0) for i in range(2, 40)]
+    found = divided(make_graph(40, edges), star, 5)
+    assert np.bincount(found).tolist() == [5] * 8
+    assert sum(len(np.unique(found[star == s])) for s in (0, 1)) == 8
+    # One community of both: leaves of one hub stay together, as far as parts have room.
+    found = divided(make_graph(40, [*edges, (0, 1, 0.1)]), np.zeros(40, np.int64), 5)
+    assert np.bincount(found).tolist() == [5] * 8
+    assert sum(len(np.unique(found[star == s])) for s in (0, 1)) == 8
+
+
+def test_groups_go_into_the_first_part_with_room() -> None:
+    rng = np.random.default_rng(0)
+    for most in (3, 10, 50):
+        sizes = np.sort(rng.integers(1, most + 1, 200))[::-1].copy()
+        room = [most] * 200
+        expected = []
+        for size in sizes.tolist():
+            expected.append(next(p for p in range(200) if room[p] >= size))
+            room[expected[-1]] -= size
+        assert grouping._packed(sizes, np.arange(200), most).tolist() == expected
+    assert grouping._packed(np.empty(0, np.int64), np.empty(0, np.int64), 3).tolist() == []
+
+
+def test_many_groups_are_packed_in_little_time() -> None:
+    sizes, order = np.full(200_000, 2), np.arange(200_000)
+    grouping._packed(sizes[:2], order[:2], 3)  # compiles
+    start = time.process_time()
+    assert (grouping._packed(sizes, order, 3) == order).all()
+    assert time.process_time() - start < 2  # 0.03 s; 10 s if all full parts are looked at
 
 
 def test_rounds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

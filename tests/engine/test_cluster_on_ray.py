@@ -138,6 +138,60 @@ def test_parts_without_ray(directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert not _parts(directory)
 
 
+def test_people_are_evaluated_in_parts_too(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that was clustered in parts may not fit into memory otherwise."""
+    from faceindex.api import people_evaluation
+    from faceindex.clustering import grouping, parts
+
+    seen: list[Path] = []
+    divide = grouping.divide
+
+    def watched(*arguments: Any) -> Any:
+        seen.extend(_parts(directory))
+        return divide(*arguments)
+
+    with FaceIndex.open(directory, write=True) as index:
+        expected = _labels(index, part_size=300)[0]
+    monkeypatch.setattr(parts, "divide", watched)
+    with FaceIndex.open(directory) as index:
+        found = people_evaluation._cluster_without_decisions(index._reader, index._reader.clustering())
+    assert found.tolist() == expected
+    assert len(seen) == 1
+    assert not _parts(directory)
+
+
+def test_a_dry_run_in_parts_of_an_index_that_cannot_be_written(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faceindex.clustering import grouping, parts
+
+    seen: list[Path] = []
+    divide = grouping.divide
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+
+    def watched(*arguments: Any) -> Any:
+        assert not _parts(directory)
+        seen.extend(temporary.iterdir())
+        return divide(*arguments)
+
+    monkeypatch.setattr(parts, "divide", watched)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    access = os.access
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != directory and access(path, mode))
+    with FaceIndex.open(directory) as index:
+        assert len(index.cluster(threshold=0.8, part_size=300, dry_run=True).sizes) == PEOPLE
+        (folder,) = seen
+        assert folder.name.startswith("faceindex-parts-")
+        assert not list(temporary.iterdir())
+        monkeypatch.setattr(parts, "divide", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(StoreError, match="Make room on the disk of the temporary directory, or run it"):
+            index.cluster(threshold=0.8, part_size=300, dry_run=True)
+        monkeypatch.setattr(parts, "divide", lambda *_: (_ for _ in ()).throw(OSError(24, "Too many files")))
+        with pytest.raises(StoreError, match=r"files\. Remove the cause, or run it without `part_size`"):
+            index.cluster(threshold=0.8, part_size=300, dry_run=True)
+
+
 def test_few_faces_start_no_ray(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "EXACT_UP_TO", 20_000)
     monkeypatch.setattr("faceindex.engine.pool.RayEngine.start", lambda self: pytest.fail("Ray is started"))
