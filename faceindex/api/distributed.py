@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,11 @@ def _writing(directory: Path, otherwise: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise StoreError(
+                f"{error.filename or directory} cannot be opened: {error.strerror}.",
+                "Raise the limit of open files (`ulimit -n`), and run it again.",
+            ) from error
         raise StoreError(
             f"{error.filename or directory} cannot be written: {error.strerror or error}.",
             f"Make room on the disk of the index, or {otherwise}.",

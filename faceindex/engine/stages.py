@@ -7,6 +7,7 @@ all machines see.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import platform
@@ -95,7 +96,9 @@ class StageWorker:
             raise EngineError(
                 f"A worker on {platform.node()} cannot use {error.filename or self._folder} "
                 f"({error.strerror or error}).",
-                "Make room on the disk of the index, and check that all machines can write there.",
+                "Raise the limit of open files there (`ulimit -n`), and run it again."
+                if error.errno in (errno.EMFILE, errno.ENFILE)
+                else "Make room on the disk of the index, and check that all machines can write there.",
             ) from error
         except MemoryError as error:
             raise EngineError(f"The memory of {platform.node()} is used up.", _MORE_MEMORY) from error
