@@ -205,7 +205,7 @@ class FileArrays:
             start, stop, _ = slice(start, stop).indices(shape[0])
             rows = np.empty((max(0, stop - start), *shape[1:]), dtype)
             file.seek(first + start * dtype.itemsize * math.prod(shape[1:]))
-            if file.readinto(rows.reshape(-1).view(np.uint8)) < rows.nbytes:
+            if file.readinto(rows.reshape(-1).view(np.uint8).data) < rows.nbytes:
                 raise OSError(errno.EIO, "the file ends early", str(path))
         return rows
 
