@@ -103,6 +103,11 @@ def _writing(directory: Path, otherwise: str, disk: str = _INDEX_DISK) -> Iterat
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise StoreError(
+                f"{error.filename or directory} cannot be opened: {error.strerror}.",
+                "Raise the limit of open files (`ulimit -n`), and run it again.",
+            ) from error
         full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
         raise StoreError(
             f"{error.filename or directory} cannot be written: {error.strerror or error}.",

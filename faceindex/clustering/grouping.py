@@ -22,6 +22,7 @@ from faceindex.clustering.shuffling import (
     gather,
     make_edges,
     once,
+    prepare_sending,
     read_rows,
     remove_rows,
     remove_sent,
@@ -82,11 +83,12 @@ def divide(runner: Runner, shards: Shards, communities: I64, together: I64, part
         groups = Shards.of(len(sizes), len(shards))
         arrays.put("group_into", into.astype(np.int32))
         arrays.put("group_size", sizes)
+        prepare_sending(arrays, "link", len(rows), groups)
         runner.run(partial(_send_links, links=links, shards=rows, groups=groups), range(len(rows)))
         if links != "graph":
             remove_rows(arrays, links, len(rows))
         sources, rows, links = len(rows), groups, f"links{turn % 2}"
-        runner.run(partial(_gather_links, links=links, shards=rows, sources=sources), range(len(rows)))
+        runner.run(partial(_gather_links, links=links, shards=rows), range(len(rows)))
         remove_sent(arrays, "link", sources)
         arrays.create("pick", (rows.n,), np.int32)
         arrays.create("pick_strength", (rows.n,), np.float64)
@@ -155,9 +157,9 @@ def _send_links(arrays: Arrays, shard: int, *, links: str, shards: Shards, group
     send(arrays, "link", shard, once(make_edges(a[apart], b[apart], odds), add=True), groups)
 
 
-def _gather_links(arrays: Arrays, shard: int, *, links: str, shards: Shards, sources: int) -> None:
+def _gather_links(arrays: Arrays, shard: int, *, links: str, shards: Shards) -> None:
     """Make the rows of some groups."""
-    write_rows(arrays, links, shard, gather(arrays, "link", shard, shards, sources, add=True))
+    write_rows(arrays, links, shard, gather(arrays, "link", shard, shards, add=True))
 
 
 def _pick(arrays: Arrays, shard: int, *, links: str, shards: Shards, most: int) -> None:

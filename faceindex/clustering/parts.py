@@ -36,6 +36,7 @@ from faceindex.clustering.shuffling import (
     gather,
     make_edges,
     make_rows,
+    prepare_sending,
     read_rows,
     remove_rows,
     remove_sent,
@@ -131,6 +132,7 @@ def cluster_in_parts(
     find_lists(runner, min(neighbours, n - 1), floor=evidence.least, seed=options.seed)
     order = np.array(arrays["order"])
     shards = Shards.of(n, -(-n // max(_LEAST_ROWS, min(part_size, _MOST_ROWS))))
+    prepare_sending(arrays, "edge", len(shards), shards)
     runner.run(partial(_send_edges, shards=shards, evidence=evidence), range(len(shards)))
     runner.run(partial(_gather_edges, shards=shards, evidence=evidence), range(len(shards)))
     remove_sent(arrays, "edge", len(shards))
@@ -307,7 +309,7 @@ def _send_edges(arrays: Arrays, shard: int, *, shards: Shards, evidence: Evidenc
 
 def _gather_edges(arrays: Arrays, shard: int, *, shards: Shards, evidence: Evidence) -> None:
     own = _edges(arrays, shard, shards, evidence)
-    write_rows(arrays, "graph", shard, gather(arrays, "edge", shard, shards, len(shards), own, add=False))
+    write_rows(arrays, "graph", shard, gather(arrays, "edge", shard, shards, own, add=False))
 
 
 def _fit(

@@ -13,8 +13,12 @@ new rows go to a new file, so that the shard can be done again.
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 import os
 import struct
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,12 +38,13 @@ class Arrays(Protocol):
     """Arrays by their names."""
 
     def __getitem__(self, name: str) -> Array:
-        """Return an array, to be read only."""
+        """Return an array, to be read only. One in a file is open while the caller has it or a view of it."""
 
     def rows(self, name: str, start: int, stop: int) -> Array:
         """Return some rows that the caller may change: those of an array in memory, or a copy from a file.
 
-        Whoever changes them passes them to `write`, which does nothing if they are those of the array.
+        No file stays open. Whoever changes the rows passes them to `write`, which does nothing if they are
+        those of the array.
         """
 
     def write(self, name: str, start: int, rows: Array) -> None:
@@ -127,13 +132,22 @@ class MemoryArrays:
         """See `Arrays.end`."""
 
 
+_MOST_OPEN = 64  # maps: each keeps a descriptor, of which a process has 256 on macOS
 _HEADER = 4096  # bytes: rows that begin at a page of memory are written by one machine alone, mostly
+
+
+_Head: TypeAlias = tuple[tuple[int, ...], np.dtype[Any], int]
+"""Shape, dtype, and where the rows begin, in bytes."""
 
 
 class FileArrays:
     """Arrays in the ``.npy`` files of a folder, which several processes may share, also on other machines.
 
-    Rows are written by ordinary writes. Files are opened anew for each stage, and no two arrays ever have the
+    Rows are written by ordinary writes. Whole arrays are mapped into memory. The last `_MOST_OPEN` maps stay
+    open for the next use, as does each one while a caller has its array. So callers may have few arrays at a
+    time, and copy what they need of many by `rows`.
+
+    Files are opened anew for each stage, and no two arrays ever have the
     same file. So what network file systems need is enough: what one process has written and closed, another
     one reads after it opens the file (close-to-open consistency).
 
@@ -153,7 +167,9 @@ class FileArrays:
         self._is_first = state is None
         self._versions = dict(versions)
         self._updates = frozenset(updates)
-        self._open: dict[str, Array] = {}
+        self._open: OrderedDict[str, Array] = OrderedDict()  # the last used one last
+        self._heads: dict[str, _Head] = {}  # those of `rows`, which reads a little of many files
+        self._lock = threading.Lock()
 
     @property
     def state(self) -> tuple[Mapping[str, int], Collection[str]]:
@@ -161,19 +177,37 @@ class FileArrays:
         return dict(self._versions), self._updates
 
     def __getitem__(self, name: str) -> Array:
-        if name not in self._open:
-            with self._path(name).open("rb") as file:
-                shape, dtype = _described(file)
-                if 0 in shape:  # which cannot be mapped
-                    self._open[name] = np.empty(shape, dtype)
-                else:
-                    self._open[name] = np.asarray(np.memmap(file, dtype, "r", file.tell(), shape))
-        return self._open[name]
+        with self._lock:
+            array = self._open.get(name)
+            if array is not None:
+                self._open.move_to_end(name)
+                return array
+        with self._path(name).open("rb") as file:
+            shape, dtype = _described(file)
+            if 0 in shape:  # which cannot be mapped
+                array = np.empty(shape, dtype)
+            else:
+                array = np.asarray(np.memmap(file, dtype, "r", file.tell(), shape))
+        with self._lock:
+            self._open[name] = array
+            while len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)  # closed once no caller has it
+        return array
 
     def rows(self, name: str, start: int, stop: int) -> Array:
         """See `Arrays.rows`."""
-        copied: Array = self[name][start:stop].copy()
-        return copied
+        path = self._path(name)
+        with path.open("rb") as file:
+            head = self._heads.get(path.name)
+            if head is None:
+                head = self._heads[path.name] = (*_described(file), file.tell())
+            shape, dtype, first = head
+            start, stop, _ = slice(start, stop).indices(shape[0])
+            rows = np.empty((max(0, stop - start), *shape[1:]), dtype)
+            file.seek(first + start * dtype.itemsize * math.prod(shape[1:]))
+            if file.readinto(rows.reshape(-1).view(np.uint8).data) < rows.nbytes:
+                raise OSError(errno.EIO, "the file ends early", str(path))
+        return rows
 
     def write(self, name: str, start: int, rows: Array) -> None:
         """See `Arrays.write`."""
@@ -197,19 +231,20 @@ class FileArrays:
         """See `Arrays.put`."""
         if self._is_first:
             self.remove(name)
-        self._open.pop(name, None)
+        self._close(name)
         np.save(self._path(name), np.ascontiguousarray(array), allow_pickle=False)
 
     def remove(self, *names: str) -> None:
         """See `Arrays.remove`."""
         for name in names:
-            self._open.pop(name, None)
+            self._close(name)
             _unlink(self._path(name))
             self._versions[name] = self._version(name) + 1
 
     def begin(self, updates: Collection[str]) -> None:
         """See `Arrays.begin`."""
         self._open.clear()
+        self._heads.clear()
         for name in updates:
             array = self[name]
             self._make(self._path(name, self._version(name) + 1), array.shape, array.dtype)
@@ -218,10 +253,16 @@ class FileArrays:
     def end(self) -> None:
         """See `Arrays.end`."""
         self._open.clear()
+        self._heads.clear()
         updated, self._updates = self._updates, frozenset()
         for name in updated:
             _unlink(self._path(name))
             self._versions[name] = self._version(name) + 1
+
+    def _close(self, name: str) -> None:
+        with self._lock:
+            self._open.pop(name, None)
+            self._heads.pop(self._path(name).name, None)
 
     def _version(self, name: str) -> int:
         return self._versions.get(name, 0)

@@ -23,6 +23,7 @@ __all__ = [
     "make_edges",
     "make_rows",
     "once",
+    "prepare_sending",
     "read_rows",
     "remove_rows",
     "remove_sent",
@@ -84,6 +85,16 @@ def once(edges: Edges, *, add: bool) -> Edges:
     return unique
 
 
+def prepare_sending(arrays: Arrays, name: str, sources: int, shards: Shards) -> None:
+    """Prepare an exchange, before a stage in which so many shards `send`."""
+    arrays.create(_starts(name), (sources, len(shards) + 1), np.int64)
+
+
+def _starts(name: str) -> str:
+    """Return the name of the array that has, for each source, where the edges to each shard start."""
+    return f"{name}.starts"
+
+
 def send(arrays: Arrays, name: str, source: int, edges: Edges, shards: Shards) -> None:
     """Store edges for the shards that hold the rows of their first ends.
 
@@ -93,7 +104,7 @@ def send(arrays: Arrays, name: str, source: int, edges: Edges, shards: Shards) -
     name : str
         Of this exchange.
     source : int
-        The shard that sends; it sends once.
+        The shard that sends; it sends once. `prepare_sending` has made room for it.
     edges : Edges
     shards : Shards
         Of the rows.
@@ -101,7 +112,7 @@ def send(arrays: Arrays, name: str, source: int, edges: Edges, shards: Shards) -
     edges = edges[np.argsort(edges["a"], kind="stable")]
     arrays.put(f"{name}.{source}", edges)
     ends = np.minimum(np.arange(len(shards) + 1, dtype=np.int64) * shards.rows, shards.n)
-    arrays.put(f"{name}.{source}.starts", np.searchsorted(edges["a"], ends).astype(np.int64))
+    arrays.write(_starts(name), source, np.searchsorted(edges["a"], ends).astype(np.int64)[None])
 
 
 def gather(
@@ -109,7 +120,6 @@ def gather(
     name: str,
     shard: int,
     shards: Shards,
-    sources: int,
     own: Edges | None = None,
     *,
     add: bool,
@@ -123,8 +133,6 @@ def gather(
     shard : int
     shards : Shards
         Of the rows.
-    sources : int
-        Number of shards that sent.
     own : Edges, optional
         More edges of these rows.
     add : bool
@@ -137,16 +145,16 @@ def gather(
     """
     low, high = shards.range(shard)
     found = [] if own is None else [own]
-    for source in range(sources):
-        starts = arrays[f"{name}.{source}.starts"]
-        found.append(np.asarray(arrays[f"{name}.{source}"][starts[shard] : starts[shard + 1]]))
+    starts = np.array(arrays[_starts(name)][:, shard : shard + 2])
+    for source, (start, stop) in enumerate(starts.tolist()):
+        # By `rows`: the runs of all sources are in use at once, and so many files cannot be open.
+        found.append(arrays.rows(f"{name}.{source}", start, stop))
     return _compressed(once(np.concatenate(found), add=add), low, high - low)
 
 
 def remove_sent(arrays: Arrays, name: str, sources: int) -> None:
     """Remove what `send` stored."""
-    for source in range(sources):
-        arrays.remove(f"{name}.{source}", f"{name}.{source}.starts")
+    arrays.remove(_starts(name), *(f"{name}.{source}" for source in range(sources)))
 
 
 def make_rows(edges: Edges, n: int) -> Graph:

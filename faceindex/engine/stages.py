@@ -1,18 +1,20 @@
 """Stages of `faceindex.clustering.shards` on an engine: a worker does a shard, through files in a folder.
 
-Only the names of stages and arrays travel, and numbers. What the shards read and write lies in a folder that
-all machines see.
+Only the names of stages travel, and numbers. What the shards read and write lies in a folder that all
+machines see. So does, once for each stage, which files the arrays are: the more shards, the more files.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import logging
 import os
 import platform
 import secrets
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +22,16 @@ from typing import Any
 
 from faceindex.clustering.shards import FileArrays, Stage
 from faceindex.clustering.workers import one_thread
-from faceindex.engine import MORE_MEMORY, Engine, Lost
+from faceindex.engine import Engine, Lost
 from faceindex.engine.facts import Facts
 from faceindex.errors import EngineError
 
 __all__ = ["EngineRunner", "StagePlan", "StageWorker"]
 
+_MORE_MEMORY = (
+    "Check that the machines have a gigabyte of memory for each worker, and more for parts of many faces; "
+    "pass fewer `actors` or a smaller `part_size`."
+)
 _TOKEN = "token"  # a file by which a worker recognises the folder
 
 _BATCH = 4  # most shards in a call: all are done again if the worker dies
@@ -39,7 +45,6 @@ class _Job:
     """A shard of a stage."""
 
     number: int  # of the stage: the arrays are opened anew when it changes
-    state: tuple[Mapping[str, int], Collection[str]]
     stage: Stage
     shard: int
 
@@ -95,14 +100,17 @@ class StageWorker:
             raise EngineError(
                 f"A worker on {platform.node()} cannot use {error.filename or self._folder} "
                 f"({error.strerror or error}).",
-                "Make room on the disk of the index, and check that all machines can write there.",
+                "Raise the limit of open files there (`ulimit -n`), and run it again."
+                if error.errno in (errno.EMFILE, errno.ENFILE)
+                else "Make room on the disk of the index, and check that all machines can write there.",
             ) from error
         except MemoryError as error:
-            raise EngineError(f"The memory of {platform.node()} is used up.", MORE_MEMORY) from error
+            raise EngineError(f"The memory of {platform.node()} is used up.", _MORE_MEMORY) from error
 
     def _do(self, job: _Job) -> Any:
         if self._arrays is None or job.number != self._number:
-            self._arrays, self._number = FileArrays(self._folder, job.state), job.number
+            versions, updates = json.loads(_state_file(self._folder, job.number).read_text("utf-8"))
+            self._arrays, self._number = FileArrays(self._folder, (versions, updates)), job.number
         return job.stage(self._arrays, job.shard)
 
 
@@ -153,11 +161,21 @@ class EngineRunner:
         self._arrays.begin(updates)
         self._number += 1
         most = max(1, min(_BATCH, len(numbers) // (_CALLS * self._engine.start())))
-        state = self._arrays.state
         batches = [
-            [_Job(self._number, state, stage, shard) for shard in numbers[start : start + most]]
+            [_Job(self._number, stage, shard) for shard in numbers[start : start + most]]
             for start in range(0, len(numbers), most)
         ]
+        versions, updated = self._arrays.state
+        state = _state_file(self._folder, self._number)  # of a new name: no machine has it in a cache
+        state.write_text(json.dumps([versions, sorted(updated)]), "utf-8")
+        try:
+            results = self._answers(batches)
+        finally:
+            state.unlink(missing_ok=True)
+        self._arrays.end()
+        return results
+
+    def _answers(self, batches: list[list[_Job]]) -> list[Any]:
         answers = self._engine.map(
             self._plan, batches, check=self._check, should_stop=lambda: False, warn=_log.warning
         )
@@ -169,10 +187,9 @@ class EngineRunner:
                         raise EngineError(
                             f"{result.deaths} workers on Ray died while they worked on the same faces, the "
                             "last two on these alone.",
-                            MORE_MEMORY,
+                            _MORE_MEMORY,
                         )
                     results.append(result)
-        self._arrays.end()
         return results
 
     def _check(self, found: object) -> None:
@@ -188,6 +205,11 @@ class EngineRunner:
 
 def _facts() -> Facts:
     return Facts.of_this_process({"NumPy": version("numpy"), "numba": version("numba")})
+
+
+def _state_file(folder: Path, number: int) -> Path:
+    """Return the file with the versions of the arrays in a stage, and the names of those that it updates."""
+    return folder / f"state-{number}"
 
 
 def _problem(folder: Path, token: str) -> str | None:

@@ -20,6 +20,7 @@ from faceindex.clustering.shuffling import (
     make_edges,
     make_rows,
     once,
+    prepare_sending,
     send,
     write_rows,
 )
@@ -73,12 +74,13 @@ def test_gathered_rows_are_those_of_the_symmetric_graph() -> None:
     kept = (found.ravel() != n) & (found.ravel() != rows)
     edges = make_edges(rows[kept], found.ravel()[kept], weights.ravel()[kept])
     own = [edges[(edges["a"] >= low) & (edges["a"] < high)] for low, high in map(shards.range, range(4))]
+    prepare_sending(arrays, "edge", 4, shards)
     for shard in range(4):
         back = make_edges(own[shard]["b"], own[shard]["a"], own[shard]["weight"])
         send(arrays, "edge", shard, back, shards)
     for shard in range(4):
         low, high = shards.range(shard)
-        part = gather(arrays, "edge", shard, shards, 4, own[shard], add=False)
+        part = gather(arrays, "edge", shard, shards, own[shard], add=False)
         inside = slice(expected.indptr[low], expected.indptr[high])
         assert (part.indptr == expected.indptr[low : high + 1] - expected.indptr[low]).all()
         assert (part.indices == expected.indices[inside]).all()
@@ -93,8 +95,9 @@ def test_equal_edges_are_added() -> None:
     rows = make_rows(once(edges, add=True), 4)
     assert rows.indptr.tolist() == [0, 1, 2, 3, 3]
     arrays = MemoryArrays()
+    prepare_sending(arrays, "edge", 1, Shards.of(4, 1))
     send(arrays, "edge", 0, edges, Shards.of(4, 1))
-    assert gather(arrays, "edge", 0, Shards.of(4, 1), 1, add=True).weights.tolist() == [8, 2, 5]
+    assert gather(arrays, "edge", 0, Shards.of(4, 1), add=True).weights.tolist() == [8, 2, 5]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 99])

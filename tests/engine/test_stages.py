@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
+import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -145,6 +145,31 @@ class Here:
             yield [*zip(batch, results, strict=True)]
 
 
+def _double(arrays: Arrays, shard: int) -> None:
+    arrays.write("sums", shard, 2 * arrays[f"array.{shard}"])
+
+
+def test_a_job_has_the_same_size_however_many_arrays_there_are(tmp_path: Path) -> None:
+    sizes = []
+
+    class Weighing(Here):
+        def map(self, make: Callable[[], Worker], batches: Any, **more: Any) -> Iterator[Any]:
+            sizes.append(max(len(pickle.dumps(batch)) for batch in batches))
+            assert len([*tmp_path.glob("state-*")]) == 1
+            return super().map(make, batches, **more)
+
+    with EngineRunner(Weighing(), tmp_path) as runner:  # type: ignore[arg-type]
+        arrays = runner.arrays
+        arrays.create("sums", (300,), np.float64)
+        for number in (3, 300):
+            for shard in range(number):
+                arrays.put(f"array.{shard}", np.array([number + shard], np.float64))
+            runner.run(_double, range(number))
+            assert (arrays["sums"][:number] == 2 * (number + np.arange(number))).all()
+    assert sizes[1] < sizes[0] + 200  # the second has four shards in a batch
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -168,7 +193,7 @@ def test_a_shard_of_which_workers_die(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (shutil.rmtree, "No such file or directory"),
+        (lambda folder: (folder / "token").unlink(), "No such file or directory"),
         (lambda folder: (folder / "token").write_text("x"), "another folder is there"),
     ],
 )
