@@ -218,10 +218,11 @@ def _is_alive() -> bool:
     from ray._private import worker
 
     client = getattr(worker.global_worker, "gcs_client", None)
-    if not hasattr(client, "check_alive"):  # another version of Ray: that it takes connections must do
+    check_alive = getattr(client, "check_alive", None)
+    if check_alive is None:  # another version of Ray: that it takes connections must do
         return True
     try:
-        client.check_alive([], timeout=_ANSWER_SECONDS)
+        check_alive([], timeout=_ANSWER_SECONDS)
     except ray.exceptions.RpcError:
         return False
     return True
