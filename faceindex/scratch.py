@@ -1,6 +1,7 @@
-"""Folders for one run that only this user can read, removed when the run ends, however it ends.
+"""Folders for one run that only this user can read, removed when the run ends.
 
-A run that is killed cannot remove its folder. The next run does, as nobody holds the lock in it any more.
+A run that is killed, also by a SIGTERM that its program does not handle, cannot remove its folder. The next
+run does, as nobody holds the lock in it any more.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from faceindex.locks import AlreadyLocked, FileLock
+from faceindex.locks import AlreadyLocked, FileLock, find_holder
 
-__all__ = ["OwnFolder", "own_folder", "remove_leftovers", "short_parent"]
+__all__ = ["OwnFolder", "find_leftovers", "own_folder", "remove_leftovers", "short_parent"]
 
 _LOCK = "lock"
 _ATTEMPTS, _PAUSE = 10, 0.2  # seconds
@@ -77,6 +78,17 @@ def short_parent(longest: int) -> Path:
     if len(os.fsencode(parent)) > longest and Path("/tmp").is_dir():
         return Path("/tmp")
     return parent
+
+
+def find_leftovers(parent: Path, prefix: str) -> list[Path]:
+    """Return the folders of processes that were killed; nothing is changed."""
+    found = []
+    for folder in sorted(parent.glob(f"{prefix}*")):
+        lock = folder / _LOCK
+        with contextlib.suppress(OSError):
+            if not folder.is_symlink() and _is_own(folder) and lock.exists() and find_holder(lock) is None:
+                found.append(folder)
+    return found
 
 
 def remove_leftovers(parent: Path, prefix: str) -> None:
