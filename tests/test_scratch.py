@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,8 @@ def test_another_process_takes_a_new_folder_for_a_leftover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: bool
 ) -> None:
     """It locks the new file before its maker does, and is removing the folder, or has done so."""
-    lock, others = locks._lock, []
+    lock = locks._lock
+    others: list[FileLock] = []
 
     def late(descriptor: int, **more: bool) -> bool:
         if not others:
@@ -119,7 +121,7 @@ def test_the_lock_is_removed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     seen = []
     rmtree = shutil.rmtree
 
-    def watched(path: Path, **more: bool) -> None:
+    def watched(path: Path, **more: Any) -> None:
         if path == ours.path:
             seen.append([entry.name for entry in path.iterdir()])
         rmtree(path, **more)
