@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from faceindex import locks
 from faceindex.locks import FileLock
 from faceindex.scratch import OwnFolder, own_folder, remove_leftovers, short_parent
 
@@ -70,6 +73,62 @@ def test_one_in_use_stays_and_one_of_a_killed_process_goes(tmp_path: Path) -> No
     assert sorted(tmp_path.iterdir()) == sorted([another.path, ours.path])
     another.remove()
     ours.remove()
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_another_process_takes_a_new_folder_for_a_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holds: bool
+) -> None:
+    """It locks the new file before its maker does, and is removing the folder, or has done so."""
+    lock = locks._lock
+    others: list[FileLock] = []
+
+    def late(descriptor: int, **more: bool) -> bool:
+        if not others:
+            (folder,) = tmp_path.iterdir()
+            monkeypatch.setattr(locks, "_lock", lock)
+            others.append(FileLock(folder / "lock"))
+            if not holds:
+                monkeypatch.undo()
+                others[0].release()
+                remove_leftovers(tmp_path, "fi-test-")
+        return lock(descriptor, **more)
+
+    monkeypatch.setattr(locks, "_lock", late)
+    ours = OwnFolder(tmp_path, "fi-test-")
+    assert len(others) == 1
+    others[0].release()
+    (ours.path / "file").touch()
+    remove_leftovers(tmp_path, "fi-test-")
+    assert (ours.path / "file").exists()
+    ours.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_end_of_attempts_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_lock", lambda *words, **more: False)
+    monkeypatch.setattr(locks, "_PAUSE", 0.0)
+    with pytest.raises(OSError, match="lock each new folder"):
+        OwnFolder(tmp_path, "fi-test-")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_is_removed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what a kill leaves while the folder is removed is a leftover for the next run."""
+    ours = OwnFolder(tmp_path, "fi-test-")
+    (ours.path / "vectors").touch()
+    (ours.path / "below").mkdir()
+    seen = []
+    rmtree = shutil.rmtree
+
+    def watched(path: Path, **more: Any) -> None:
+        if path == ours.path:
+            seen.append([entry.name for entry in path.iterdir()])
+        rmtree(path, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    ours.remove()
+    assert seen == [["lock"]]
 
 
 def test_what_is_not_a_leftover_stays(tmp_path: Path) -> None:

@@ -138,12 +138,13 @@ def cluster(
 
             check_place(on, actors)  # before anything is opened
         from faceindex.api import FaceIndex
+        from faceindex.cli.stopping import terminable
 
         with FaceIndex.open(index, write=not dry_run, wait=WAIT) as faces:
             if restore:
                 result = faces.cluster.restore(dry_run=dry_run)
             else:
-                with out.working("Grouping the faces"):
+                with terminable(), out.working("Grouping the faces"):
                     result = faces.cluster(
                         algorithm,
                         k=k,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ from faceindex import FaceIndex
 from faceindex.api.distributed import Runners
 from faceindex.clustering import incremental, neighbours, partition
 from faceindex.errors import EngineError, StoreError, UsageError
+from faceindex.locks import FileLock
 from faceindex.store import NewPhoto, Pins, Store
 from faceindex.types import F32, Faces
 
@@ -283,14 +285,45 @@ def test_what_a_killed_run_left_bothers_nobody_and_goes_with_the_next_writer(dir
     (left / "vectors-1.npy").write_bytes(b"vectors of faces")
     with FaceIndex.open(directory) as index:
         assert len(index) == PEOPLE * EACH
-    assert FaceIndex.doctor(directory).problems == ()
+    (problem,) = FaceIndex.doctor(directory).problems
+    assert (problem.file, problem.kind) == (".parts-killed", "unused")
+    assert "vectors of faces that a killed run of `cluster` left" in problem.what
     assert left.exists()  # a reader changes nothing
+    with FileLock(left / "lock"):  # as a run that is at work
+        assert FaceIndex.doctor(directory).problems == ()
     FaceIndex.open(directory, write=True).close()
     assert not left.exists()
 
 
+def test_doctor_removes_what_a_killed_run_left(directory: Path) -> None:
+    left = directory / ".parts-killed"
+    left.mkdir(mode=0o700)
+    (left / "lock").touch()
+    (left / "vectors-1.npy").write_bytes(b"vectors of faces")
+    health = FaceIndex.doctor(directory, repair=True)
+    assert [problem.file for problem in health.repaired] == [".parts-killed"]
+    assert health.problems == ()
+    assert not left.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends signals of Unix")
+def test_sigterm_removes_the_folder_of_parts(directory: Path, tmp_path: Path) -> None:
+    site = """
+import os, signal
+import fakes
+from faceindex.clustering import parts
+fakes.register_fakes()
+parts.divide = lambda *arguments: os.kill(os.getpid(), signal.SIGTERM)
+"""
+    words = ["--threshold", "0.8", "--part-size", "300"]
+    command = _start(tmp_path, site, words)
+    assert command.wait(60) == 143
+    assert not _parts(directory)
+
+
 # The command, with its own Ray -----------------------------------------------------------------------
 
+_OPTIONS = ("--threshold", "0.8", "--on", "ray", "--actors", "1")
 _SITE = """
 import time
 
@@ -311,20 +344,20 @@ EngineRunner.run = slowly
 """
 
 
-def _start(tmp_path: Path) -> subprocess.Popen[bytes]:
+def _start(tmp_path: Path, text: str = _SITE, options: Sequence[str] = _OPTIONS) -> subprocess.Popen[bytes]:
     site = tmp_path / "site"
     site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text(_SITE, encoding="utf-8")
+    (site / "sitecustomize.py").write_text(text, encoding="utf-8")
     tests = Path(__file__).parents[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, [site, tests, tests.parent]))
-    words = ["cluster", "--threshold", "0.8", "--on", "ray", "--actors", "1", "--index", "index"]
+    words = ["cluster", "--index", "index", *options]
     return subprocess.Popen([sys.executable, "-m", "faceindex", *words], cwd=tmp_path, env=environment)
 
 
 @on_ray
 @pytest.mark.skipif(os.name == "nt", reason="sends signals of Unix")
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_command_is_stopped_and_killed(directory: Path, tmp_path: Path, signal_: signal.Signals) -> None:
     command = _start(tmp_path)
     try:
@@ -334,7 +367,7 @@ def test_the_command_is_stopped_and_killed(directory: Path, tmp_path: Path, sign
             time.sleep(0.1)
         assert found
         command.send_signal(signal_)
-        assert command.wait(60) == (130 if signal_ == signal.SIGINT else -signal_)
+        assert command.wait(60) == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(signal_, -signal_)
     finally:
         command.kill()
         command.wait()
