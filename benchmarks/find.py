@@ -107,12 +107,12 @@ def make_index(
             name_people(store, people)
 
 
-def name_people(store: Store, people: int) -> None:
-    """Name the first clusters in one decision: as `index.people.name`, which takes a minute one by one."""
+def name_people(store: Store, people: int, first: int = 1) -> None:
+    """Name clusters `first` to `people` in one decision: `index.people.name` takes a minute one by one."""
     tables = store.decisions
     with store.deciding():
         editor = Editor(tables, "made up", datetime.now(timezone.utc))
-        rows = tables.faces_of_clusters(list(range(1, people + 1)))
+        rows = tables.faces_of_clusters(list(range(first, people + 1)))
         marks = tables.mark_faces([face for face, _, _ in rows])
         of_cluster: dict[int, list[int]] = {}
         for face, _, cluster in rows:

@@ -70,10 +70,16 @@ def processes() -> dict[int, tuple[int, int, float, str]]:
 
 
 class Watcher:
-    """Sums the CPU time of a process and of all that it starts, in a thread; may kill workers."""
+    """Sums the CPU time of a process and of all that it starts, in a thread; may kill workers.
 
-    def __init__(self, root: int, kill_every: float | None) -> None:
-        self._root = root
+    These are killed every so many seconds, or, with `by_cpu`, CPU seconds: on a busy machine, no work would
+    be done between two kills.
+    """
+
+    def __init__(self, root: int, kill_every: float | None, *, by_cpu: bool = False) -> None:
+        self._by_cpu = by_cpu
+        self.root = root
+        self.workers: list[int] = []  # that have a batch
         self._kill_every = kill_every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -104,9 +110,12 @@ class Watcher:
             pid in every and every[pid][1] == started and every[pid][3] != "" for pid, started in self._cpu
         )  # without those that nobody has waited for yet: they have no command line
 
+    def _now(self) -> float:
+        return self.cpu if self._by_cpu else time.monotonic()
+
     def _run(self) -> None:
         chosen = random.Random(SEED)
-        killed_at = time.monotonic()
+        killed_at = self._now()
         while not self._over.wait(SAMPLE_SECONDS):
             workers = []
             every = processes()
@@ -120,8 +129,9 @@ class Watcher:
                 self._cpu[pid, started] = cpu
                 if command.startswith("ray::Actor.work"):  # it has a batch
                     workers.append(pid)
-            if self._kill_every and workers and time.monotonic() - killed_at >= self._kill_every:
-                killed_at = time.monotonic()
+            self.workers = sorted(workers)
+            if self._kill_every and workers and self._now() - killed_at >= self._kill_every:
+                killed_at = self._now()
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(chosen.choice(sorted(workers)), signal.SIGKILL)
                     self.kills += 1

@@ -15,8 +15,13 @@ time and memory.
 
     python benchmarks/scale.py [--quick] [--faces N,N,...] [--runs N] [--parts graph,hnswlib,cluster]
                                [--seed S] [--m M] [--ef-construction E]
+                               [--steps-on-disk DIR [--steps STEP,...]]
 
 Five runs of a million faces take about an hour of two cores, most of it hnswlib's.
+
+With `--steps-on-disk`, each step of clustering runs once for each number of faces, in a process of its own,
+and its result stays on disk (see scale_steps.py): ten million faces fit, and a run that was stopped goes on.
+The result is scale_large.json.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ import hnswlib
 import numpy as np
 from common import argument_parser, peak_mib, ratios, run_child, target, write_result
 from made_up import face_vectors, long_tail, one_face_a_photo
+from scale_steps import STEPS, run_step, run_steps
 
 from faceindex import models
 from faceindex.clustering import Clusterer, ClusterOptions
@@ -224,9 +230,21 @@ def main() -> None:
     parser.add_argument("--m", type=int, default=16, help="M of hnswlib")
     parser.add_argument("--ef-construction", type=int, default=100, help="ef_construction of hnswlib")
     parser.add_argument("--parts", default="graph,hnswlib,cluster", help="the parts to run")
+    parser.add_argument("--steps-on-disk", type=Path, metavar="DIR", help="folder for the results of steps")
+    parser.add_argument(
+        "--steps", default=",".join(list(STEPS)[:-1]), help="the steps to run with --steps-on-disk"
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)  # in a child process
+    parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.step:
+        n = options.faces[0]
+        print(json.dumps(run_step(options.step, n, options.seed, options.steps_on_disk / str(n))))
+        return
+    if options.steps_on_disk:
+        clusterings_on_disk(options)
+        return
     if options.part:
         print(json.dumps(measure(options.part, options.folder, options)))
         return
@@ -241,6 +259,19 @@ def main() -> None:
     if {"graph", "hnswlib"} <= set(parts):
         payload["targets"] = targets(rows[-1])
     write_result("scale", {**payload, "rows": rows}, quick=options.quick)
+
+
+def clusterings_on_disk(options: argparse.Namespace) -> None:
+    """Run the steps for each number of faces, and write results/scale_large.json."""
+    steps = options.steps.split(",")
+    rows = {n: run_steps(__file__, n, options.seed, options.steps_on_disk, steps) for n in options.faces}
+    payload = {
+        "dimension": DIMENSION,
+        "k": K,
+        "seed": options.seed,
+        "rows": [{"faces": n, "steps": row} for n, row in sorted(rows.items())],
+    }
+    write_result("scale_large", payload)
 
 
 def targets(row: dict[str, object]) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ import torch
 
 from faceindex.errors import UsageError
 
-__all__ = ["BatchSize", "half_precision", "is_out_of_memory", "resolve"]
+__all__ = ["BatchSize", "half_precision", "is_out_of_memory", "resolve", "resolve_or_auto"]
 
 _Result = TypeVar("_Result")
 
@@ -51,6 +51,14 @@ def resolve(name: str) -> str:
     if problem:
         raise UsageError(problem, f"Available devices: auto, {', '.join(reversed(_available()))}.")
     return name
+
+
+def resolve_or_auto(name: str) -> str:
+    """Resolve the name of a device, or "auto" if this machine has no such device."""
+    try:
+        return resolve(name)
+    except UsageError:
+        return resolve("auto")
 
 
 def half_precision(device: str) -> torch.dtype:

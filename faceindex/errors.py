@@ -163,7 +163,18 @@ class IndexMigrated(StoreError):
 
 
 class SearchUnavailable(StoreError):
-    """The neighbour index of another program, such as Milvus, cannot be reached or used."""
+    """The neighbour index of another program, such as Milvus, cannot be reached or used.
+
+    Parameters
+    ----------
+    problem, remedy : str
+    mended_by_rebuilding : bool
+        Whether `faceindex.FaceIndex.doctor` with `repair` mends it.
+    """
+
+    def __init__(self, problem: str, remedy: str, *, mended_by_rebuilding: bool = False) -> None:
+        super().__init__(problem, remedy)
+        self.mended_by_rebuilding = mended_by_rebuilding
 
 
 class PinnedModelError(StoreError):

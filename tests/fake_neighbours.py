@@ -10,7 +10,7 @@ from faceindex.errors import SearchUnavailable
 from faceindex.store.records import HnswParams
 from faceindex.types import F32, I64
 
-ADDRESS = "milvus:fake.db"
+ADDRESS = "milvus:http://fake:19530"
 
 
 class FakeNeighbours:
@@ -35,6 +35,7 @@ class FakeNeighbours:
         self.fail_at: int | None = None
         self.log: list[str] = []
         self.asked: list[int] = []
+        self.latest: list[bool] = []
         self.wrong: dict[int, int] = {}  # a wrong id, by the id that it replaces in answers
         self.open = 0
 
@@ -54,6 +55,9 @@ class FakeNeighbours:
                 raise SearchUnavailable("The fake is away.", "Call it back.")
         if change is not None:
             self.log.append(change)
+
+    def reach(self) -> None:
+        self._call()
 
     def dimension(self) -> int | None:
         self._call()
@@ -98,8 +102,9 @@ class FakeNeighbours:
     def finish(self, faces: int) -> None:
         self._call()
 
-    def search(self, queries: F32, k: int) -> I64:
+    def search(self, queries: F32, k: int, *, latest: bool = True) -> I64:
         self._call()
+        self.latest.append(latest)
         self.asked.append(len(queries))
         found = np.full((len(queries), k), -1, np.int64)
         ids = np.array(sorted(self.faces), np.int64)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from faceindex import models
+from faceindex.api.distributed import Runners, runners_on
 from faceindex.api.history import changes_between, cluster_sizes
 from faceindex.api.reader import Reader
 from faceindex.api.results import ClusterResult
@@ -30,6 +31,7 @@ __all__ = [
     "cluster_index",
     "make_method",
     "method_for_new_models",
+    "parameters_of",
 ]
 
 
@@ -44,6 +46,7 @@ class Parameters(TypedDict):
     k: int | None
     threshold: float | None
     min_size: int | None
+    part_size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Method:
     options : ClusterOptions
         Those of `clusterer`.
     min_size : int
+    part_size : int or None
+        Most faces that are clustered together; None is all.
     stored : mapping
         The parameters, as they are stored with the clustering.
     """
@@ -63,6 +68,7 @@ class Method:
     clusterer: Clusterer
     options: ClusterOptions
     min_size: int
+    part_size: int | None
     stored: dict[str, Json]
 
 
@@ -84,11 +90,18 @@ def make_method(
     UnknownModel, UsageError, ModelNotInstalled, Uncalibrated
     """
     spec = models.get("clusterer", algorithm)
-    threshold, min_size = parameters["threshold"], parameters["min_size"]
+    threshold, min_size, part_size = parameters["threshold"], parameters["min_size"], parameters["part_size"]
     if min_size is None:
         min_size = 2 if spec.needs == "graph" else 1
     if min_size < 1:
         raise UsageError(f"`min_size` is {min_size}.", "Choose 1 or more.")
+    if part_size is not None and part_size < 2:
+        raise UsageError(f"`part_size` is {part_size}.", "Choose 2 or more.")
+    if part_size is not None and spec.needs != "graph":
+        raise UsageError(
+            f"{algorithm} has no links between faces to divide them by, and does not use `part_size`.",
+            "Leave out `part_size`, or choose another `algorithm`.",
+        )
     if not 0 <= seed < 2**32:
         raise UsageError(f"`seed` is {seed}.", "Choose one in 0..4294967295.")
     if threshold is not None and not -1 <= threshold <= 1:
@@ -99,10 +112,30 @@ def make_method(
     if calibration is None and threshold is None and spec.needs == "graph":
         models.calibration_of(embedder())  # raises
     options = ClusterOptions(seed=seed, k=parameters["k"], threshold=threshold, calibration=calibration)
-    stored: dict[str, Json] = {"k": parameters["k"], "threshold": threshold, "min_size": min_size}
+    stored: dict[str, Json] = {
+        "k": parameters["k"],
+        "threshold": threshold,
+        "min_size": min_size,
+        "part_size": part_size,
+    }
     if calibration is not None and threshold is None and spec.needs == "graph":
         stored["calibration"] = _numbers(calibration)
-    return Method(models.load(spec, options=options), options, min_size, stored)
+    return Method(models.load(spec, options=options), options, min_size, part_size, stored)
+
+
+def parameters_of(clustering: Clustering) -> Parameters:
+    """Return the parameters that are stored with a clustering."""
+    threshold = clustering.params.get("threshold")
+    k, min_size, part_size = (
+        value if isinstance(value := clustering.params.get(name), int) else None
+        for name in ("k", "min_size", "part_size")
+    )
+    return {
+        "k": k,
+        "threshold": float(threshold) if isinstance(threshold, (int, float)) else None,
+        "min_size": min_size,
+        "part_size": part_size,
+    }
 
 
 def method_for_new_models(previous: Clustering, embedder: EmbedderSpec) -> Method:
@@ -110,12 +143,7 @@ def method_for_new_models(previous: Clustering, embedder: EmbedderSpec) -> Metho
 
     A constant threshold is replaced by the calibrated one: it was a similarity of the other vectors.
     """
-    k, min_size = previous.params.get("k"), previous.params.get("min_size")
-    parameters: Parameters = {
-        "k": k if isinstance(k, int) else None,
-        "threshold": None,
-        "min_size": min_size if isinstance(min_size, int) else None,
-    }
+    parameters: Parameters = {**parameters_of(previous), "threshold": None}
     return make_method(previous.algorithm, parameters, previous.seed, lambda: embedder)
 
 
@@ -135,16 +163,19 @@ def cluster_afresh(
     previous : Clustering
     """
     said = said_by_user(store, faces, previous)
-    grouping = cluster_faces(
-        faces,
-        vectors,
-        method.clusterer,
-        method.options,
-        min_size=method.min_size,
-        previous=previous,
-        started_over=True,
-        **said,
-    )
+    with runners_on(None, None, store.directory, in_files=method.part_size is not None) as make_runner:
+        grouping = cluster_faces(
+            faces,
+            vectors,
+            method.clusterer,
+            method.options,
+            min_size=method.min_size,
+            previous=previous,
+            started_over=True,
+            part_size=method.part_size,
+            make_runner=make_runner,
+            **said,
+        )
     # The next run clusters again: decisions may be about faces that only the new models found.
     state = {key: value for key, value in grouping.state.items() if key != "last_decision"}
     return NewClusters(
@@ -194,6 +225,8 @@ def cluster_index(
     seed: int,
     rebuild: bool,
     dry_run: bool = False,
+    on: str | None = None,
+    actors: int | None = None,
 ) -> ClusterResult:
     """Cluster the faces of an index and store the result; see `faceindex.FaceIndex.cluster`.
 
@@ -207,9 +240,16 @@ def cluster_index(
     rebuild : bool
     dry_run : bool
         Store nothing; the result has the changes.
+    on, actors : optional
+        Where to search for neighbours.
     """
     store = reader.store
     method = make_method(algorithm, parameters, seed, lambda: reader.embedder_spec)
+    if on is not None and method.clusterer.spec.needs != "graph":
+        raise UsageError(
+            f"`on` divides the search for similar faces, which {algorithm} does not need.",
+            "Leave out `on` and `actors`, or choose another `algorithm`.",
+        )
     stored, options = method.stored, method.options
     previous = store.active_clustering()
     same = (
@@ -225,17 +265,21 @@ def cluster_index(
     vectors = store.vectors(faces.row)
     earlier = store.previous_clustering()
     said = said_by_user(store, faces, previous)
-    grouping = cluster_faces(
-        faces,
-        vectors,
-        method.clusterer,
-        options,
-        min_size=method.min_size,
-        previous=previous,
-        started_over=started_over,
-        earlier=None if earlier is None else earlier.labels(faces),
-        **said,
-    )
+    in_files = method.part_size is not None
+    with runners_on(on, actors, store.directory, in_files=in_files) as make_runner:
+        grouping = cluster_faces(
+            faces,
+            vectors,
+            method.clusterer,
+            options,
+            min_size=method.min_size,
+            previous=previous,
+            started_over=started_over,
+            earlier=None if earlier is None else earlier.labels(faces),
+            part_size=method.part_size,
+            make_runner=make_runner,
+            **said,
+        )
     labels = grouping.labels
     stored = {**stored, **grouping.state}
     changes = None
@@ -271,4 +315,5 @@ def cluster_index(
         parameters=stored,
         moved=int(((faces.cluster >= 0) & (labels != faces.cluster)).sum()),
         changes=changes,
+        distributed=isinstance(make_runner, Runners) and make_runner.started,
     )

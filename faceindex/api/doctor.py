@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from faceindex import images
 from faceindex.api.opening import connect_search
 from faceindex.documents import Result
-from faceindex.errors import FaceIndexError, ImageError, IndexCorrupt, StoreError
+from faceindex.errors import FaceIndexError, ImageError, IndexCorrupt, SearchUnavailable, StoreError
 from faceindex.store import Store
 from faceindex.store.catalog import Catalog
 from faceindex.store.decisions import DecisionTables
@@ -104,9 +104,15 @@ def _check_search(directory: Path) -> tuple[str | None, list[Problem], float | N
         try:
             found, recall = store.searching.check(QUERIES, NEIGHBOURS, LEAST_RECALL)
         except FaceIndexError as error:
-            what = f"{error.problem} {error.remedy}"
-            return address, [Problem(address, "search", what, repairable=False)], None
+            return address, [_unavailable(address, error)], None
         return address, [Problem(address, "search", what) for what in found], recall
+
+
+def _unavailable(address: str, error: FaceIndexError) -> Problem:
+    """Describe a neighbour index that cannot be checked, or must be built anew."""
+    mended = isinstance(error, SearchUnavailable) and error.mended_by_rebuilding
+    what = error.problem if mended else f"{error.problem} {error.remedy}"
+    return Problem(address, "search", what, repairable=mended)
 
 
 def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser], wait: float = 0.0) -> Health:
@@ -166,6 +172,7 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser], wait
             store.update_hnsw()
         else:  # vectors may have changed in their rows
             store.searching.connect = connect_search
+            store.searching.invalidate()  # if it cannot be reached now, a later command builds it anew
             store.searching.catch_up(rebuild=True)
     return replace(
         after := diagnose(directory),
@@ -181,16 +188,17 @@ def repair_index(directory: Path, load: Callable[[Pins, Path], Recogniser], wait
 
 
 def _repair_search(directory: Path, wait: float) -> Health:
-    """Build the collection of a Milvus anew if something is wrong with it, or if it cannot be opened."""
+    """Build the collection of a Milvus anew if something is wrong with it, not if it cannot be reached."""
     before = diagnose(directory)
-    if before.healthy:
+    if not any(problem.repairable for problem in before.problems):
         return before
     with Store.open(directory, write=True, wait=wait) as store:
         store.searching.connect = connect_search
         try:
             store.searching.require_up_to_date(rebuild=True)
-        except FaceIndexError:
-            return before
+        except FaceIndexError as error:
+            (problem, *_) = before.problems
+            return replace(before, problems=(_unavailable(problem.file, error),))
     after = diagnose(directory)
     return replace(after, repaired=tuple(each for each in before.problems if each not in after.problems))
 

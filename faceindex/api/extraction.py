@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["check_place", "recognition_on"]
 
 
-def check_place(on: str | None, actors: int | None) -> Place | None:
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def check_place(on: str | None, actors: int | None, device: str = "auto") -> Place | None:
     """Check where to recognise photos; imports and starts nothing.
 
     Parameters
     ----------
     on, actors
         As in `faceindex.FaceIndex.add`.
+    device : str
+        Of the workers: this process need not have it.
 
     Returns
     -------
@@ -33,7 +38,7 @@ def check_place(on: str | None, actors: int | None) -> Place | None:
     Raises
     ------
     UsageError
-        If there is no such place, or there are too few `actors`.
+        If there is no such place or device, or there are too few `actors`.
     EngineError
         If Ray is not installed.
     """
@@ -44,6 +49,13 @@ def check_place(on: str | None, actors: int | None) -> Place | None:
     place = parse(on)
     if actors is not None and actors < 1:
         raise UsageError(f"`actors` is {actors}.", "Choose 1 or more.")
+    if device not in _DEVICES:
+        if device.startswith("cuda:"):
+            raise UsageError(
+                f"`device` is {device!r}, and Ray gives each worker a GPU of its own.",
+                "Pass `device='cuda'`, and as many `actors` as there are GPUs to use.",
+            )
+        raise UsageError(f"There is no device '{device}'.", f"Choose one of {', '.join(_DEVICES)}.")
     check_installed()
     return place
 
@@ -56,7 +68,7 @@ def recognition_on(
 
     The engine starts with the first photo, and ends with the ``with``.
     """
-    place = check_place(on, actors)
+    place = check_place(on, actors, device)
     if place is None:
         yield None
         return

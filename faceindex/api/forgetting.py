@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from faceindex.api.copies import clean_copies
+from faceindex.api.forgetting_away import AwayFaces
 from faceindex.api.forgetting_results import CleanedCopy, ForgettingPlan, Left, Receipt, Searched
 from faceindex.api.forgetting_search import Search
 from faceindex.api.reader import find_faces
@@ -75,7 +76,9 @@ class IndexForgetting:
             For all their faces.
         photos : path-like or iterable of path-like
             Photos of the index. They are removed with all faces, also where the same picture is at another
-            path, and no face is looked for on them again.
+            path, and no face is looked for on them again. So is an earlier picture that was at the same path.
+
+        All of these may be on photos that are away: whose files are gone for now, and whose faces are kept.
         allow_return : bool
             Keep no places: the next run that reads the photos finds the faces again.
         verify : bool
@@ -141,13 +144,8 @@ class IndexForgetting:
         plan = ForgettingPlan()
         with self._store.snapshot():
             self._add_people(plan, who)
-            table = self._reader.table()
-            find_faces(table, which)  # raises for an unknown one
-            plan.named |= set(which) - plan.labelled - plan.believed
-            for cluster in groups:
-                self._reader.check_cluster(cluster)
-            members = table.face[np.isin(table.cluster, groups)] if groups else table.face[:0]
-            plan.named |= {int(face) for face in members} - plan.labelled - plan.believed
+            self._add_faces(plan, which)
+            self._add_clusters(plan, groups)
             self._add_photos(plan, paths)
         if not (allow_return or dry_run) and plan.faces:
             self._read_pictures(plan)
@@ -181,23 +179,50 @@ class IndexForgetting:
         is_labelled = np.isin(view.label, (int(Label.NAMED), int(Label.CONFIRMED)))
         plan.labelled = {int(face) for face in table.face[is_theirs & is_labelled]}
         plan.believed = {int(face) for face in table.face[is_theirs & ~is_labelled]}
-        clusters = [cluster for cluster, person in view.of_cluster.items() if person in roots]
-        plan.away = set(self._store.forgotten.away_of_clusters(clusters))
+        plan.away = AwayFaces(self._reader).of_people(roots, plan.people)
         tables = self._store.decisions
         plan.people = sorted({*plan.people, *undone_namesakes(tables, roster, plan.people)})
         plan.marks = set(tables.marks_of_people(plan.people))
 
+    def _add_faces(self, plan: ForgettingPlan, faces: Sequence[int]) -> None:
+        away = self._store.forgotten.away_among(faces)
+        there = [face for face in faces if face not in away]
+        find_faces(self._reader.table(), there)  # raises for an unknown one
+        plan.away |= away
+        plan.named |= set(there) - plan.labelled - plan.believed
+
+    def _add_clusters(self, plan: ForgettingPlan, clusters: Sequence[int]) -> None:
+        if not clusters:
+            return
+        table, away = self._reader.table(), AwayFaces(self._reader)
+        for cluster in clusters:
+            if not (found := away.of_clusters([cluster])):
+                self._reader.check_cluster(cluster)
+            plan.away |= found
+        members = {int(face) for face in table.face[np.isin(table.cluster, clusters)]}
+        plan.named |= members - plan.labelled - plan.believed
+
     def _add_photos(self, plan: ForgettingPlan, paths: Sequence[str | os.PathLike[str]]) -> None:
         if not paths:
             return
-        names = PhotoNames(self._store)
-        chosen = [names.by_id[names.find(path)] for path in paths]
+        names, away = PhotoNames(self._store), self._store.away_photos()
+        chosen = []
+        for path in paths:
+            were_there = names.find_away(path, away)
+            try:
+                chosen.append(names.by_id[names.find(path)])
+            except UsageError:
+                if not were_there:
+                    raise
+            chosen += were_there
         pictures = {record.picture for record in chosen if record.picture is not None}
         contents = {record.content_hash for record in chosen if record.content_hash is not None}
         same = [r for r in names.records if r.picture in pictures or r.content_hash in contents]
-        plan.photos = sorted({record.id for record in (*chosen, *same)})
+        are_away = {record.id for record in away}
+        plan.photos = sorted({record.id for record in (*chosen, *same)} - are_away)
         plan.contents |= contents | {r.content_hash for r in same if r.content_hash is not None}
-        plan.away_photos = self._store.forgotten.away_photos(sorted(pictures | contents))
+        also = self._store.forgotten.away_photos(sorted(pictures | contents))
+        plan.away_photos = sorted({record.id for record in chosen if record.id in are_away} | {*also})
         plan.away |= set(self._store.forgotten.away_faces_on(plan.away_photos))
         table = self._reader.table()
         on_them = {int(face) for face in table.face[np.isin(table.photo, plan.photos)]}
@@ -221,12 +246,14 @@ class IndexForgetting:
         """Add the same faces on copies of the pictures, on photos that are away, and their marks."""
         forgotten, tables = self._store.forgotten, self._store.decisions
         plan.marks |= set(tables.marks_of_faces(sorted(plan.faces)).values())
+        plan.marks |= set(forgotten.marks_of_away(sorted(plan.away)).values())
         places = forgotten.known_places(sorted(plan.faces)) + forgotten.places_of_away(sorted(plan.away))
         places += list(tables.places(sorted(plan.marks)).values())
         live, away = forgotten.faces_at(places)
-        others = self._others(plan, live)
-        plan.copies |= set(live) - plan.faces - others
-        plan.away |= set(away)
+        live_marks, away_marks = tables.marks_of_faces(live), forgotten.marks_of_away(away)
+        plan.copies |= set(live) - plan.faces - self._others(plan, live_marks)
+        plan.away |= set(away) - self._others(plan, away_marks)
+        plan.marks |= {mark for face, mark in away_marks.items() if face in plan.away}
         plan.marks |= set(tables.marks_of_faces(sorted(plan.copies)).values())
         places += forgotten.known_places(sorted(plan.copies))
         whole = {picture for picture, box in plan.places if box is None}
@@ -235,15 +262,14 @@ class IndexForgetting:
         photos = table.photo[np.isin(table.face, sorted(plan.faces))]
         records = self._store.photos_by_id({int(photo) for photo in photos}).values()
         plan.contents |= {r.content_hash for r in records if r.content_hash is not None}
+        plan.contents |= forgotten.contents_of_away(sorted(plan.away))
         plan.contents |= forgotten.contents_of_pictures(sorted({picture for picture, _ in places}))
         if not keep:
             plan.places = []
 
-    def _others(self, plan: ForgettingPlan, faces: Sequence[int]) -> set[int]:
-        """Return those of some faces that show somebody else by the user's word."""
-        tables = self._store.decisions
-        marks = tables.marks_of_faces(faces)
-        states = tables.labels(sorted(set(marks.values())))
+    def _others(self, plan: ForgettingPlan, marks: dict[int, int]) -> set[int]:
+        """Return those of some faces, given with their marks, that show somebody else by the user's word."""
+        states = self._store.decisions.labels(sorted(set(marks.values())))
         people = set(plan.people)
         return {
             face
@@ -330,7 +356,10 @@ class IndexForgetting:
         try:
             store.searching.require_up_to_date()
         except FaceIndexError as error:  # the next process that writes tries again
-            problem = problem or f"{error.problem} It still has the forgotten faces. {error.remedy}"
+            if store.searching.erasing:
+                problem = problem or f"{error.problem} It still has the forgotten faces. {error.remedy}"
+            else:  # its files are gone, and cannot be made anew now
+                _log.warning("%s %s", error.problem, error.remedy)
         stale = store.copies.all(stale=True)
         cleaned = clean_copies(self._reader, stale, on_copy=on_copy)
         try:

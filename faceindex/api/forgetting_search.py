@@ -63,8 +63,9 @@ class Search:
                 self._texts |= {
                     text for text in (record.uid, record.note) if text and len(text) >= _LEAST_TEXT
                 }
-            by_id = PhotoNames(store, plan.photos)
-            paths = {record.relpath for record in by_id.records}
+            by_id, gone = PhotoNames(store, plan.photos), {*plan.away_photos}
+            away = [record for record in store.away_photos() if record.id in gone]
+            paths = {record.relpath for record in (*by_id.records, *away)}
             self._texts |= {path for path in paths if len(path) >= _LEAST_TEXT}
 
     def run(self) -> tuple[Searched, tuple[Left, ...]]:

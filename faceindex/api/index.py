@@ -124,7 +124,8 @@ class FaceIndex(IndexContents):
             As in `open`.
         load_models : bool
             Load the networks now: an index is never made for models that do not load. False leaves that to
-            their first use; the weight files must be there.
+            their first use, and the check of `device`, too: on an engine, only its workers need that. The
+            weight files must be there.
 
         Raises `UnknownModel`, `WeightsNotFound`, or `UsageError` if the directory holds an index already, or
         a setting is unknown or out of range.
@@ -152,7 +153,7 @@ class FaceIndex(IndexContents):
         for a new index. Raises `PinnedModelError` if the index is pinned to other models or settings.
         """
         settings = with_min_face(settings, min_face)
-        store = open_matching_store(directory, detector, embedder, settings, device, wait)
+        store = open_matching_store(directory, detector, embedder, settings, device, wait, load_models)
         if store is not None:
             return cls(store, device=device)
         return cls.create(
@@ -340,7 +341,7 @@ class FaceIndex(IndexContents):
         with recognition_on(on, actors, self._store.pins, self._store.directory, self._device) as elsewhere:
             return index_photos(
                 self._store,
-                lambda: self._get_queries().recogniser(),
+                lambda: self._get_queries().recogniser(on_any_device=on is not None),
                 [paths] if isinstance(paths, (str, os.PathLike)) else paths,
                 retry_failed=retry_failed,
                 prune=prune,

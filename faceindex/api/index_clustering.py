@@ -36,6 +36,9 @@ class IndexClustering:
         seed: int = 0,
         rebuild: bool = False,
         dry_run: bool = False,
+        part_size: int | None = None,
+        on: str | None = None,
+        actors: int | None = None,
     ) -> ClusterResult:
         """Group the faces into people.
 
@@ -63,19 +66,50 @@ class IndexClustering:
             Cluster all faces, even if nothing changed.
         dry_run : bool
             Store nothing; the result has the `changes`. The index may be open for reading only.
+        part_size : int, optional
+            Cluster at most so many faces at a time, 2 or more, so that their links need not fit into memory.
+            More faces are divided into parts, so that the faces of a person come into one part; the clusters
+            differ a little. Meanwhile, files in the index directory hold the links and a copy of the vectors
+            (in the temporary directory, if the index cannot be written, as in some dry runs). None clusters
+            all faces together. Not for ``"kmeans"``.
+        on : str, optional
+            Where to search for similar faces, if they are more than 20,000 or `part_size`, and to cluster
+            parts: ``"ray"`` or ``"ray:ADDRESS"``, as in `faceindex.FaceIndex.add`. All machines need the
+            index directory at the same path. The result is the same. None is this process.
+        actors : int, optional
+            How many processes of Ray do that; None means one for each core that Ray has.
 
         Raises
         ------
         UnknownModel, ModelNotInstalled
         UsageError
             If a parameter is out of range, or the index is open for reading only.
+        EngineError
+            If Ray is not installed or does not start, its machines have other versions or no access to the
+            index directory, or its workers die of their work.
+        StoreError
+            If files that `part_size` or `on` need cannot be written.
         """
         from faceindex.api.clustering import Parameters, cluster_index
+        from faceindex.api.extraction import check_place
 
-        parameters: Parameters = {"k": k, "threshold": threshold, "min_size": min_size}
+        check_place(on, actors)
+        parameters: Parameters = {
+            "k": k,
+            "threshold": threshold,
+            "min_size": min_size,
+            "part_size": part_size,
+        }
         with self._access(dry_run):
             return cluster_index(
-                self._reader, algorithm, parameters, seed=seed, rebuild=rebuild, dry_run=dry_run
+                self._reader,
+                algorithm,
+                parameters,
+                seed=seed,
+                rebuild=rebuild,
+                dry_run=dry_run,
+                on=on,
+                actors=actors,
             )
 
     def changes(self) -> ClusterChanges:

@@ -156,7 +156,8 @@ def create_store(
     from faceindex import models
     from faceindex.api.pins import load_recogniser, make_pins
 
-    _check_device(device)
+    if load_models:
+        _check_device(device)
     choice = models.choose(detector, embedder)
     pins = make_pins(choice.detector, choice.embedder, settings)
     target = index_to_create(directory)
@@ -172,6 +173,7 @@ def open_matching_store(
     settings: Settings,
     device: str,
     wait: float = 0.0,
+    load_models: bool = True,
 ) -> Store | None:
     """Open the store of an existing index for writing if it is pinned to these models and settings.
 
@@ -187,7 +189,8 @@ def open_matching_store(
     UsageError
         If the device does not exist.
     """
-    _check_device(device)
+    if load_models:
+        _check_device(device)
     found = existing_index(directory)
     if found is None:
         return None

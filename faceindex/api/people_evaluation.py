@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from faceindex.api.clustering import Parameters, make_method
+from faceindex.api.clustering import make_method, parameters_of
+from faceindex.api.distributed import runners_on
 from faceindex.api.matcher import Matcher
 from faceindex.clustering.incremental import cluster_faces
 from faceindex.evaluation.decisions import (
@@ -44,22 +45,21 @@ def score_people(reader: Reader, *, named: bool, seed: int) -> PeopleEvaluation:
 
 def _cluster_without_decisions(reader: Reader, clustering: Clustering) -> I64:
     """Cluster all faces afresh with the method of the index."""
-    k, threshold, min_size = (clustering.params.get(name) for name in ("k", "threshold", "min_size"))
-    parameters: Parameters = {
-        "k": k if isinstance(k, int) else None,
-        "threshold": float(threshold) if isinstance(threshold, (int, float)) else None,
-        "min_size": min_size if isinstance(min_size, int) else None,
-    }
+    parameters = parameters_of(clustering)
     method = make_method(clustering.algorithm, parameters, clustering.seed, lambda: reader.embedder_spec)
-    return cluster_faces(
-        reader.table(),
-        reader.vectors(),
-        method.clusterer,
-        method.options,
-        min_size=method.min_size,
-        previous=None,
-        started_over=True,
-    ).labels
+    in_files = method.part_size is not None
+    with runners_on(None, None, reader.store.directory, in_files=in_files) as make_runner:
+        return cluster_faces(
+            reader.table(),
+            reader.vectors(),
+            method.clusterer,
+            method.options,
+            min_size=method.min_size,
+            previous=None,
+            started_over=True,
+            part_size=method.part_size,
+            make_runner=make_runner,
+        ).labels
 
 
 def _identify(reader: Reader, decided: DecidedFaces, seed: int) -> DecidedIdentification | None:

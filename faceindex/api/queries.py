@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from faceindex import images, models
+from faceindex.addresses import is_address
 from faceindex.api.matcher import Matcher, QueryPhoto
 from faceindex.api.pins import load_recogniser
 from faceindex.api.reader import Reader, find_faces
@@ -112,11 +113,16 @@ class Queries:
         self._recogniser = recogniser
         self._matcher = Matcher(reader)
 
-    def recogniser(self) -> Recogniser:
-        """Return the pinned models, loaded once."""
+    def recogniser(self, *, on_any_device: bool = False) -> Recogniser:
+        """Return the pinned models, loaded once; if wanted, on another device where this one is missing."""
         if self._recogniser is None:
+            device = self._device
+            if on_any_device:
+                from faceindex.devices import resolve_or_auto
+
+                device = resolve_or_auto(device)
             store = self._reader.store
-            self._recogniser = load_recogniser(store.pins, store.directory, self._device)
+            self._recogniser = load_recogniser(store.pins, store.directory, device)
         return self._recogniser
 
     def identify(
@@ -209,6 +215,10 @@ class Queries:
         from faceindex.pipeline.video_run import recognise_moments
         from faceindex.pipeline.videos import VIDEO_INTERVAL, search_video
 
+        if is_address(video):
+            from faceindex.images.remote import not_read
+
+            raise not_read(video)
         check_readable(video)
         with VideoProcess() as process:
             about = process.about(video)  # before the models, which take seconds to load

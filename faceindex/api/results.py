@@ -131,6 +131,8 @@ class ClusterResult(Result):
         Number of faces that left their cluster.
     changes : ClusterChanges or None
         With `dry_run`, the differences from the current clusters; nothing was stored then.
+    distributed : bool
+        Whether neighbours were searched on Ray: with `on`, and only if the faces are many.
     """
 
     algorithm: str
@@ -144,6 +146,7 @@ class ClusterResult(Result):
     parameters: Mapping[str, Json] = field(default_factory=dict)
     moved: int = 0
     changes: ClusterChanges | None = None
+    distributed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

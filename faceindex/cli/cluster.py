@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.cluster_changes import changes_as_json, print_changes
-from faceindex.cli.completion import complete_models
+from faceindex.cli.completion import complete_from, complete_models
 from faceindex.cli.errors import PARTIAL, session
 from faceindex.cli.newer import note_newer_faces
 from faceindex.cli.options import (
@@ -31,6 +31,7 @@ _SCHEMA = "faceindex/cluster/1"
 _ALGORITHM = "album"
 _SHOWN = 10  # clusters in the table; --verbose shows all
 _EXAMPLES = 2
+_FEW = 20_000  # faces that are searched in this process: `faceindex.clustering.neighbours.EXACT_UP_TO`
 
 
 def cluster(
@@ -84,6 +85,29 @@ def cluster(
             "A second --restore undoes the first.",
         ),
     ] = False,
+    part_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Group at most N faces at a time, so that the links between all of them need not fit into "
+            "memory. Faces of one person come into one part. Without it, all faces are grouped together.",
+        ),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            autocompletion=complete_from("ray", "ray:auto"),
+            help="Search for similar faces, if they are more than 20,000 or --part-size, and group each "
+            "part, in processes of Ray: ray starts it on this machine, ray:HOST:PORT or ray:auto joins a "
+            "cluster, whose machines have the index directory at the same path. The clusters "
+            "are the same. Needs the extra 'ray'.",
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many processes search with --on; by default one for each core."),
+    ] = None,
     absolute: AbsoluteFlag = False,
     index: IndexOption = None,
     json: JsonFlag = False,
@@ -100,18 +124,27 @@ def cluster(
     Example: faceindex cluster
     """
     with session(json=json, quiet=quiet, verbose=verbose, debug=debug) as out:
-        if restore and (algorithm != _ALGORITHM or seed or rebuild or {k, threshold, min_size} != {None}):
+        if restore and (
+            algorithm != _ALGORITHM or seed or rebuild or {k, threshold, min_size, part_size} != {None}
+        ):
             raise UsageError(
                 "--restore brings the earlier clusters back with their own options.",
-                "Leave out --algorithm, --k, --threshold, --min-size, --seed and --rebuild.",
+                "Leave out --algorithm, --k, --threshold, --min-size, --seed, --part-size and --rebuild.",
             )
+        if restore and not (on is None and actors is None):
+            raise UsageError("--restore searches for no faces.", "Leave out --on and --actors.")
+        if on is not None or actors is not None:
+            from faceindex.api.extraction import check_place
+
+            check_place(on, actors)  # before anything is opened
         from faceindex.api import FaceIndex
+        from faceindex.cli.stopping import terminable
 
         with FaceIndex.open(index, write=not dry_run, wait=WAIT) as faces:
             if restore:
                 result = faces.cluster.restore(dry_run=dry_run)
             else:
-                with out.working("Grouping the faces"):
+                with terminable(), out.working("Grouping the faces"):
                     result = faces.cluster(
                         algorithm,
                         k=k,
@@ -120,6 +153,16 @@ def cluster(
                         seed=seed,
                         rebuild=rebuild,
                         dry_run=dry_run,
+                        part_size=part_size,
+                        on=on,
+                        actors=actors,
+                    )
+                if on is not None and not result.distributed:
+                    out.detail(
+                        "Ray was not started: it searches among more than 20,000 faces, if many are new."
+                        if part_size is None
+                        else "Ray was not started: nothing has changed, or at most "
+                        f"{min(part_size, _FEW):,} faces had to be grouped anew."
                     )
             if not result.sizes:
                 out.exit_code = PARTIAL

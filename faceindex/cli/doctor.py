@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.flags import as_flags
 from faceindex.cli.options import WAIT, DebugFlag, DeviceOption, IndexOption, JsonFlag, QuietFlag, VerboseFlag
 from faceindex.cli.render import Output, count
 
 if TYPE_CHECKING:
     from faceindex.api.doctor import Health
+    from faceindex.store.doctor import Problem
 
 __all__ = ["doctor"]
 
@@ -60,6 +62,12 @@ def doctor(
             _print(out, health)
 
 
+def _prefix(problem: Problem) -> str:
+    if problem.repairable:
+        return ""
+    return "not checked: " if problem.kind == "search" else "cannot be repaired: "
+
+
 def _print(out: Output, health: Health) -> None:
     for problem in health.repaired:
         out.answer(f"repaired: {problem.what}")
@@ -74,8 +82,12 @@ def _print(out: Output, health: Health) -> None:
     for name in health.read_again:
         out.answer(f"must be read again: {name}")
     for problem in health.problems:
-        out.answer(("" if problem.repairable else "cannot be repaired: ") + problem.what)
-    if health.problems:
+        out.answer(_prefix(problem) + as_flags(problem.what))
+    if health.problems and all(problem.kind == "search" for problem in health.problems):
+        out.note("The index itself is sound, and searches compare every face meanwhile.")
+        if any(problem.repairable for problem in health.problems):
+            out.note("`faceindex doctor --repair` builds the collection in Milvus anew.")
+    elif health.problems:
         out.note("Restore a backup if you have one. `faceindex doctor --repair` repairs what it can.")
     elif health.read_again or health.deleted:
         out.note("Run `faceindex index` on your folders, then `faceindex cluster`.")

@@ -36,6 +36,7 @@ __all__ = ["INTERRUPTED", "PARTIAL", "USAGE", "report", "session", "unwritable"]
 PARTIAL = 1
 USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
+TERMINATED = 143  # 128 + SIGTERM
 
 _ERROR_SCHEMA = "faceindex/error/1"
 
@@ -54,11 +55,13 @@ def session(*, json: bool, quiet: bool, verbose: bool, debug: bool) -> Iterator[
         with quiet_libraries(out):
             yield out
             out.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        from faceindex.cli.stopping import Terminated
+
         out.close()
         out.error("Interrupted.")
         _discard_unwritten()
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED) from None
     except Exception as error:
         out.close()
         raise SystemExit(_report_unless_closed(out, error, debug=debug)) from None

@@ -28,7 +28,7 @@ FLAGS = {
                 "face",
             ),
             *("flip", "folders", "format", "half", "k", "labels", "like", "link", "margin"),
-            *("named", "public"),
+            *("named", "part_size", "public"),
             *(
                 "max_false_alarms",
                 "max_memory",

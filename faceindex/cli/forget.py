@@ -10,6 +10,7 @@ import typer
 from faceindex.cli.asking import agrees, require_terminal
 from faceindex.cli.completion import complete_references
 from faceindex.cli.errors import PARTIAL, session
+from faceindex.cli.flags import as_flags
 from faceindex.cli.options import (
     WAIT,
     DebugFlag,
@@ -161,8 +162,9 @@ def _forget(
 
 def _print_plan(out: Output, plan: ForgettingPlan, *, dry_run: bool) -> None:
     who = [*plan.titles]
+    photos, faces = len(plan.photos) + len(plan.away_photos), len(plan.named) + len(plan.away)
     if not who:
-        who = [count(len(plan.photos), "photo")] if plan.photos else [count(len(plan.named), "face")]
+        who = [count(photos, "photo") if photos else count(faces, "face")]
     out.answer(f"{', '.join(who)} {'would' if dry_run else 'will'} be forgotten:")
     rows = [
         (len(plan.labelled), "named or confirmed by you"),
@@ -175,8 +177,8 @@ def _print_plan(out: Output, plan: ForgettingPlan, *, dry_run: bool) -> None:
     for number, what in rows:
         if number:
             out.paragraph(f"{count(number, 'face')} {what}", indent=2, hang=4)
-    if plan.photos:
-        out.paragraph(f"{count(len(plan.photos), 'photo')} with the same picture", indent=2, hang=4)
+    if photos:
+        out.paragraph(f"{count(photos, 'photo')} with the same picture", indent=2, hang=4)
 
 
 def _print_receipt(out: Output, done: Receipt) -> None:
@@ -190,7 +192,7 @@ def _print_receipt(out: Output, done: Receipt) -> None:
         parts.append(f"what {count(done.decisions, 'decision')} said of {whom}")
     out.paragraph(f"Forgotten: {', '.join(parts)}.")
     if done.problem is not None:
-        out.warning(done.problem)
+        out.warning(as_flags(done.problem))
     if done.search is not None:
         out.paragraph(done.search)
     cleaned = [copy for copy in done.copies if copy.state in ("updated", "removed")]

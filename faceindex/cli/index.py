@@ -122,7 +122,7 @@ def index(
         if on is not None or actors is not None:
             from faceindex.api.extraction import check_place
 
-            check_place(on, actors)  # before an index is created
+            check_place(on, actors, device)  # before an index is created
         options = {"min_face": min_face, "upsample": upsample, "flip": flip, "half": half}
         settings = {name: value for name, value in options.items() if value is not None}
         selection = None
@@ -328,6 +328,7 @@ def _report(out: Output, directory: Path, summary: Summary, log: RunLog | None, 
         "older": summary.older,
         "raw_companions": summary.raw_companions,
         "clips": summary.clips,
+        "in_stores": summary.in_stores,
         "videos": summary.videos,
         "moments": summary.moments,
         "video_seconds": round(summary.video_seconds, 3),
@@ -365,6 +366,9 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in summary.unreadable.most_common())
     known = f"; known before {summary.known_unreadable:,}" if summary.known_unreadable else ""
     watched = f"{duration(summary.video_seconds)}, {count(summary.moments, 'moment')} kept"
+    from faceindex.images.moments import videos_are_readable
+
+    about_videos = "" if videos_are_readable() else "`pip install 'faceindex[video]'` reads them"
     rows = [
         ("new", summary.new, ""),
         ("changed", summary.changed, ""),
@@ -389,7 +393,8 @@ def _print_summary(out: Output, summary: Summary, rate: float | None) -> None:
         ("RAW files", summary.raw_companions, "beside their JPEG or HEIC, which counts"),
         ("clips", summary.clips, "of Live Photos, beside their picture"),
         ("videos", summary.videos, watched),
-        ("videos left out", summary.videos_left_out, "`pip install 'faceindex[video]'` reads them"),
+        ("videos left out", summary.videos_left_out, about_videos),
+        ("not read", summary.in_stores, "archives and videos in an object store; copy them to this machine"),
         ("without a face", summary.without_face, ""),
         ("with a note", summary.with_note, "damaged metadata, or several pages; see `faceindex status -v`"),
         ("ignored", summary.ignored, "files that are not photos"),

@@ -1,4 +1,4 @@
-"""Ctrl-C in commands that work through many photos: finish the current ones, then end."""
+"""Ctrl-C and SIGTERM: commands that work through many photos finish the current ones; others clean up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,29 @@ from types import FrameType
 
 from faceindex.cli.render import Output
 
-__all__ = ["stoppable"]
+__all__ = ["Terminated", "stoppable", "terminable"]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ended the command."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """End the body of the ``with`` by `Terminated` on SIGTERM, so that it cleans up; a second one kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can handle signals
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

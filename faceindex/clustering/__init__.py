@@ -62,6 +62,9 @@ class Album:
         What the user said about these faces, resolved (`faceindex.clustering.constraints.resolve`), and
         without faces that are nobody. A clusterer may use it for better clusters. It need not satisfy it:
         that is done later.
+    strangers : float or None
+        Average similarity of two strangers in the whole index
+        (`faceindex.clustering.same_photo.strangers_of_album`); None if these faces show it best.
     """
 
     vectors: F32
@@ -72,6 +75,7 @@ class Album:
     size: int
     elsewhere: I64 | None = None
     constraints: Constraints | None = None
+    strangers: float | None = None
 
     def __len__(self) -> int:
         return len(self.photos)

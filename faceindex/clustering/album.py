@@ -98,9 +98,11 @@ class AlbumClusterer:
         competed = compete(graph, groups, COPIES + prior)
         if known is not None:
             competed = constrain_edges(competed, known)
-        strangers = strangers_of_album(album.vectors, groups, album.good, calibration)
+        strangers = album.strangers
+        if strangers is None:
+            strangers = strangers_of_album(album.vectors, groups, album.good, calibration)
         clusters_elsewhere = 0 if album.elsewhere is None else int((album.elsewhere > 1).sum())
-        labels = _agreed_clusters(competed, seed, groups)
+        labels = _agreed_clusters(competed, seed, groups, album.size)
         if known is not None:
             labels = separate(labels, album.vectors, known)
         for _ in range(_ROUNDS):
@@ -144,15 +146,18 @@ def _with_copies(labels: I64, place: I64, good: BoolArray) -> I64:
     return found
 
 
-def _agreed_clusters(graph: Graph, seed: int, groups: PhotoGroups) -> I64:
-    """Return the clusters of nodes that are together in all of several runs, (n,) int64."""
+def _agreed_clusters(graph: Graph, seed: int, groups: PhotoGroups, size: int) -> I64:
+    """Return the clusters of nodes that are together in all of several runs, (n,) int64.
+
+    The number of runs depends on the size of the whole index: a part of it is clustered like the whole.
+    """
     runs: dict[int, I64] = {}
 
     def propagate(run: int) -> None:
         runs[run] = chinese_whispers(graph, seed=seed * _RUNS + run, groups=groups)
 
     with Workers() as workers:
-        workers.run(propagate, range(_RUNS if len(graph) <= _MANY else _RUNS_OF_MANY))
+        workers.run(propagate, range(_RUNS if size <= _MANY else _RUNS_OF_MANY))
     agreed = runs[0]
     for run in range(1, len(runs)):
         agreed = np.unique(agreed * (runs[run].max(initial=0) + 1) + runs[run], return_inverse=True)[1]

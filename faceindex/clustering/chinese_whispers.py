@@ -14,9 +14,16 @@ from faceindex.clustering.strangers import APART
 from faceindex.compiled import compiled
 from faceindex.errors import UsageError
 from faceindex.models.spec import ClustererSpec
-from faceindex.types import I64, Graph
+from faceindex.types import I32, I64, BoolArray, Graph
 
-__all__ = ["ChineseWhispers", "check_linked_options", "chinese_whispers", "number_by_size", "unique_labels"]
+__all__ = [
+    "ChineseWhispers",
+    "check_linked_options",
+    "chinese_whispers",
+    "number_by_size",
+    "propagate",
+    "unique_labels",
+]
 
 _NO_GROUPS = PhotoGroups(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.int32))
 
@@ -87,10 +94,45 @@ def chinese_whispers(graph: Graph, *, seed: int = 0, groups: PhotoGroups | None 
     codes = np.arange(n, dtype=np.int32)
     groups = groups if groups is not None and len(groups) else _NO_GROUPS
     of = groups.of if len(groups) else np.full(n, -1, np.int32)
+    everywhere = np.ones(n, np.bool_)
     _propagate(
-        graph.indptr, graph.indices, graph.weights, codes, of, groups.indptr, groups.members, np.uint64(seed)
+        graph.indptr,
+        graph.indices,
+        graph.weights,
+        codes,
+        everywhere,
+        of,
+        groups.indptr,
+        groups.members,
+        np.uint64(seed),
     )
     return number_by_size(codes.astype(np.int64))
+
+
+def propagate(graph: Graph, codes: I32, visit: BoolArray, seed: int) -> None:
+    """Move nodes between classes by the rule of `chinese_whispers`, from any classes on, until none moves.
+
+    Parameters
+    ----------
+    graph : Graph
+        n nodes. A node without edges of its own never moves, but others may have edges to it.
+    codes : (n,) int32
+        Class of each node, ``0..n-1``; changed in place.
+    visit : (n,) bool
+        Nodes to visit even if no neighbour moves; changed in place.
+    seed : int
+    """
+    _propagate(
+        graph.indptr,
+        graph.indices,
+        graph.weights,
+        codes,
+        visit,
+        np.full(len(graph), -1, np.int32),
+        _NO_GROUPS.indptr,
+        _NO_GROUPS.members,
+        np.uint64(seed),
+    )
 
 
 def number_by_size(labels: I64) -> I64:
@@ -118,8 +160,10 @@ def unique_labels(labels: I64) -> tuple[I64, I64, I64]:
 
 
 @compiled(nogil=True)
-def _propagate(indptr, indices, weights, codes, group, members_of, members, seed):  # type: ignore[no-untyped-def]
-    """Move the nodes between classes, in `codes`, until none moves."""
+def _propagate(  # type: ignore[no-untyped-def]
+    indptr, indices, weights, codes, dirty, group, members_of, members, seed
+):
+    """Move the nodes between classes, in `codes`, until none moves; visit the `dirty` ones at least."""
     n = len(codes)
     order = np.empty(n, np.int32)
     movable = 0
@@ -127,10 +171,11 @@ def _propagate(indptr, indices, weights, codes, group, members_of, members, seed
         if indptr[i] < indptr[i + 1]:
             order[movable] = i
             movable += 1
-    dirty = np.ones(n, np.bool_)
     score = np.zeros(n, np.float64)
     touched = np.empty(n + 1, np.int32)
-    size = np.ones(n, np.int32)
+    size = np.zeros(n, np.int32)
+    for code in codes:
+        size[code] += 1
     empty = np.empty(n, np.int32)  # a stack of the empty classes
     n_empty = 0
     state = seed

@@ -83,5 +83,6 @@ def without_copies(album: Album, graph: Graph, first: I64, weight: float) -> tup
         size=album.size - (len(first) - n),
         elsewhere=album.elsewhere,
         constraints=None if album.constraints is None else contract(album.constraints, kept, place),
+        strangers=album.strangers,
     )
     return smaller, place

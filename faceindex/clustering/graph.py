@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from faceindex.clustering import ClusterOptions
@@ -11,6 +13,7 @@ from faceindex.types import F32, I32, I64, Graph
 
 __all__ = [
     "GRAPH_FLOOR",
+    "Evidence",
     "add_edges",
     "graph_from_edges",
     "log_odds",
@@ -20,6 +23,36 @@ __all__ = [
 
 GRAPH_FLOOR = -4.0
 """Log-odds up to which edges are left out. Edges below 0 let faces join settled clusters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What similarities mean for the edges of a neighbour graph.
+
+    Attributes
+    ----------
+    even : float
+        Similarity where one person and two are equally probable: the weight is 0.
+    slope : float
+        Weight for each unit of similarity.
+    floor : float
+        Weight up to which edges are left out.
+    """
+
+    even: float
+    slope: float
+    floor: float
+
+    def weights(self, similarities: F32) -> F32:
+        """Return the weights of edges, float32 of the same shape."""
+        weights: F32 = similarities - np.float32(self.even)
+        weights *= np.float32(self.slope)
+        return weights
+
+    @property
+    def least(self) -> float:
+        """Similarity up to which edges are left out."""
+        return self.even + self.floor / self.slope
 
 
 def log_odds(similarities: F32, n: int, calibration: Calibration) -> F32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from faceindex.models.spec import Calibration
 from faceindex.quality import POOR_QUALITY
 from faceindex.store.records import Assignments, Clustering
 from faceindex.types import F32, I32, I64, BoolArray, Graph
+
+if TYPE_CHECKING:
+    from faceindex.clustering.graph import Evidence
+    from faceindex.clustering.shards import MakeRunner
 
 __all__ = [
     "FEW_NEW",
@@ -80,6 +85,8 @@ def cluster_faces(
     constraints: Constraints | None = None,
     decided: I64 | None = None,
     last_decision: int = -1,
+    part_size: int | None = None,
+    make_runner: MakeRunner | None = None,
 ) -> ClusteredFaces:
     """Cluster the faces of an index. No face is bound to its previous cluster; only ids stay.
 
@@ -89,7 +96,7 @@ def cluster_faces(
 
     In an index of more than `PART_ABOVE` faces, of which at most the share `FEW_NEW` is newer than the last
     run on all faces, only a part is clustered again: the new faces, the clusters that they resemble, and
-    similar faces in no cluster.
+    similar faces in no cluster. `part_size` bounds this part too.
 
     Parameters
     ----------
@@ -118,6 +125,14 @@ def cluster_faces(
         that they are in and resemble are clustered again, as those of new faces.
     last_decision : int
         The number of the last decision in `constraints`, -1 for none.
+    part_size : int, optional
+        If more faces are clustered, they are clustered in parts of at most so many
+        (`faceindex.clustering.parts`), 2 or more. None clusters them all together. The clusterer must need a
+        graph.
+    make_runner : callable, optional
+        Makes what searches for the neighbours of many faces, as in
+        `faceindex.clustering.neighbours.near_neighbours`, and clusters in parts; threads of this process by
+        default.
 
     Returns
     -------
@@ -135,7 +150,11 @@ def cluster_faces(
         )
     good = good_faces(table.quality)
     known = None if constraints is None or constraints.is_empty else resolve(constraints)
-    part = None if started_over else _changed_part(table, vectors, clusterer, options, before, decided)
+    part = (
+        None
+        if started_over
+        else _changed_part(table, vectors, clusterer, options, before, decided, make_runner)
+    )
     start = np.full(len(table), -1) if started_over else table.cluster
     if part is None:
         labels = np.full(len(table), -1)
@@ -146,7 +165,7 @@ def cluster_faces(
     if known is not None:
         labels[part] = -1
         part = part[~known.nobody[part]]
-    found = _fit(table, vectors, good, start, clusterer, options, part, known)
+    found = _fit(table, vectors, good, start, clusterer, options, part, known, part_size, make_runner)
     labels[part] = np.where(found >= 0, found + labels.max(initial=-1) + 1, -1)
     labels = _satisfy(labels, vectors, min_size, known)
     next_id = previous.next_cluster_id if previous else 0
@@ -206,12 +225,34 @@ def _fit(
     options: ClusterOptions,
     part: I64,
     known: Constraints | None,
+    part_size: int | None,
+    make_runner: MakeRunner | None,
 ) -> I64:
     """Cluster the faces at some positions, (m,) int64; return their labels, (m,) int64."""
     size = len(table) if known is None else len(table) - int(known.nobody.sum())
     whole = len(part) == size
+    if part_size is not None and len(part) > part_size:
+        from faceindex.clustering.parts import Parted, cluster_in_parts
+        from faceindex.clustering.shards import ThreadRunner
+
+        faces = Parted(
+            vectors,
+            part,
+            table.photo[part],
+            good[part],
+            start[part],
+            size=size,
+            elsewhere=None if whole else _sizes_elsewhere(table.cluster, part),
+            constraints=None if known is None else known.select(part),
+        )
+        with (make_runner or ThreadRunner)() as runner:
+            return cluster_in_parts(
+                runner, faces, clusterer, options, _evidence(size, options), part_size, NEIGHBOURS
+            )
     own = vectors if len(part) == len(table) else vectors[part]
-    graph = _neighbour_graph(own, size, options) if clusterer.spec.needs == "graph" else None
+    graph = None
+    if clusterer.spec.needs == "graph":
+        graph = _neighbour_graph(own, size, options, make_runner)
     album = Album(
         own,
         table.photo[part],
@@ -233,18 +274,18 @@ def _sizes_elsewhere(clusters: I64, part: I64) -> I64:
     return sizes.astype(np.int64)
 
 
-def _even_and_floor(n: int, options: ClusterOptions) -> tuple[float, float]:
-    """Return the similarity where one person and two are equally probable, and that of the weakest edges."""
-    from faceindex.clustering.graph import GRAPH_FLOOR
+def _evidence(n: int, options: ClusterOptions) -> Evidence:
+    """Return the evidence of similarities in an index of n faces."""
+    from faceindex.clustering.graph import GRAPH_FLOOR, Evidence
 
     calibration, threshold = options.calibration, options.threshold
     if threshold is not None:
         threshold = min(threshold, _MOST_THRESHOLD)
     if calibration is None:
         assert threshold is not None
-        return threshold, threshold
+        return Evidence(threshold, 1.0, 0.0)
     even = calibration.threshold(n) if threshold is None else threshold
-    return even, even + GRAPH_FLOOR / calibration.slope
+    return Evidence(even, calibration.slope, GRAPH_FLOOR)
 
 
 def _changed_part(
@@ -254,6 +295,7 @@ def _changed_part(
     options: ClusterOptions,
     before: object,
     decided: I64 | None,
+    make_runner: MakeRunner | None,
 ) -> I64 | None:
     """Return the positions of the faces to cluster again, ascending; None for all."""
     from faceindex.clustering.neighbours import nearest
@@ -265,8 +307,14 @@ def _changed_part(
     since = int((table.face > _number(before, "last_whole", -1)).sum())
     if clusterer.spec.needs != "graph" or n <= PART_ABOVE or since > FEW_NEW * n:
         return None
-    _, floor = _even_and_floor(n, options)
-    found, _ = nearest(vectors[new], vectors, NEIGHBOURS, floor=floor, leave_out=new.astype(np.int32))
+    found, _ = nearest(
+        vectors[new],
+        vectors,
+        NEIGHBOURS,
+        floor=_evidence(n, options).least,
+        leave_out=new.astype(np.int32),
+        make_runner=make_runner,
+    )
     near = np.unique(found[found >= 0]).astype(np.int64)
     touched = np.unique(table.cluster[np.concatenate([near, new])])
     part = np.isin(table.cluster, touched[touched >= 0])
@@ -274,12 +322,14 @@ def _changed_part(
     return np.flatnonzero(part) if part.sum() <= n // 2 else None
 
 
-def _neighbour_graph(vectors: F32, n_faces: int, options: ClusterOptions) -> Graph:
+def _neighbour_graph(
+    vectors: F32, n_faces: int, options: ClusterOptions, make_runner: MakeRunner | None
+) -> Graph:
     """Build the neighbour graph of faces; `n_faces` is the number of faces of the whole index."""
     from faceindex.clustering.neighbours import near_neighbours
 
-    _, floor = _even_and_floor(n_faces, options)
-    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed)
+    floor = _evidence(n_faces, options).least
+    found = near_neighbours(vectors, NEIGHBOURS, floor=floor, seed=options.seed, make_runner=make_runner)
     return evidence_graph(*found, n_faces, options)
 
 
@@ -294,14 +344,10 @@ def evidence_graph(neighbours: I32, similarities: F32, n_faces: int, options: Cl
         Number of faces of the whole index.
     options : ClusterOptions
     """
-    from faceindex.clustering.graph import GRAPH_FLOOR, symmetric_graph
+    from faceindex.clustering.graph import symmetric_graph
 
-    even, _ = _even_and_floor(n_faces, options)
-    weights = similarities - np.float32(even)
-    if options.calibration is None:
-        return symmetric_graph(neighbours, weights)
-    weights *= np.float32(options.calibration.slope)
-    return symmetric_graph(neighbours, weights, floor=GRAPH_FLOOR)
+    evidence = _evidence(n_faces, options)
+    return symmetric_graph(neighbours, evidence.weights(similarities), floor=evidence.floor)
 
 
 def drop_small_clusters(labels: I64, min_size: int, keep: BoolArray | None = None) -> I64:

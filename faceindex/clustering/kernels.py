@@ -12,7 +12,15 @@ import numpy as np
 from faceindex.compiled import compiled
 from faceindex.types import F32, I32
 
-__all__ = ["add_block", "add_reverse_neighbours", "empty_lists", "mark_new", "refine", "sort_lists"]
+__all__ = [
+    "add_block",
+    "add_reverse_neighbours",
+    "empty_lists",
+    "mark_new",
+    "refine",
+    "reverse_edges",
+    "sort_lists",
+]
 
 
 def empty_lists(rows: int, k: int, floor: float, padding: int) -> tuple[I32, F32]:
@@ -85,20 +93,51 @@ def sort_lists(found, similarities, start, stop):  # type: ignore[no-untyped-def
 
 
 @compiled(nogil=True)
-def add_reverse_neighbours(  # type: ignore[no-untyped-def]
-    known, known_similarities, low, high, found, similarities
-):
-    """Add i to list j in ``low..high - 1`` wherever j is one of the `known` neighbours of i.
+def reverse_edges(found, similarities, hops, padding, part, edges, values, starts):  # type: ignore[no-untyped-def]
+    """Write the edges from the first `hops` neighbours of each row back to it, by the part of the neighbour.
 
-    `found` and `similarities` are sorted lists before and after.
+    The edges to part p, with the positions ``p * part .. (p + 1) * part - 1``, are
+    ``edges[starts[p]:starts[p + 1]]``, in the order of the rows. An edge has the row in its upper 16 bits,
+    and in the others the position in the part.
+    """
+    starts[:] = 0
+    for i in range(len(found)):
+        for t in range(hops):
+            if found[i, t] != padding:
+                starts[found[i, t] // part + 1] += 1
+    for p in range(len(starts) - 1):
+        starts[p + 1] += starts[p]
+    place = starts[:-1].copy()
+    for i in range(len(found)):
+        for t in range(hops):
+            j = found[i, t]
+            if j != padding:
+                p = j // part
+                edges[place[p]] = np.uint32((i << 16) | (j - p * part))
+                values[place[p]] = similarities[i, t]
+                place[p] += 1
+
+
+@compiled(nogil=True)
+def add_reverse_neighbours(  # type: ignore[no-untyped-def]
+    edges, values, begins, ends, first_rows, found, similarities
+):
+    """Add i to list j of a part for each edge from j to i, unless it is there.
+
+    The edges of `reverse_edges` from the rows ``first_rows[s]`` on are ``edges[begins[s]:ends[s]]``. `found`
+    and `similarities` are the sorted lists of the part before and after.
+
+    The same i may have another similarity in the list of j, by a rounding, and be replaced before its
+    edge comes. So the edges to each j have to come in the order of i.
     """
     k = found.shape[1]
-    for j in range(low, high):
+    for j in range(len(found)):
         found[j], similarities[j] = found[j, ::-1].copy(), similarities[j, ::-1].copy()
-    for i in range(len(known)):
-        for t in range(known.shape[1]):
-            j, value = known[i, t], known_similarities[i, t]
-            if j < low or j >= high or value < similarities[j, 0]:
+    for s in range(len(begins)):
+        for e in range(begins[s], ends[s]):
+            edge, value = np.int64(edges[e]), values[e]
+            i, j = first_rows[s] + (edge >> 16), edge & 0xFFFF
+            if value < similarities[j, 0]:
                 continue
             if value == similarities[j, 0] and i >= found[j, 0]:
                 continue
@@ -107,13 +146,13 @@ def add_reverse_neighbours(  # type: ignore[no-untyped-def]
                 present |= other == i
             if not present:
                 _replace_worst(similarities[j], found[j], k, value, np.int32(i))
-    sort_lists(found, similarities, low, high)
+    sort_lists(found, similarities, 0, len(found))
 
 
 @compiled(nogil=True)
-def mark_new(known, before, start, stop, new):  # type: ignore[no-untyped-def]
+def mark_new(known, before, new):  # type: ignore[no-untyped-def]
     """Set ``new[i, t]`` to whether the neighbour ``known[i, t]`` is missing from ``before[i]``."""
-    for i in range(start, stop):
+    for i in range(len(known)):
         for t in range(known.shape[1]):
             new[i, t] = True
             for other in before[i]:
@@ -123,11 +162,11 @@ def mark_new(known, before, start, stop, new):  # type: ignore[no-untyped-def]
 
 
 @compiled(nogil=True, fastmath={"reassoc", "contract"})
-def refine(vectors, known, new, start, stop, found, similarities):  # type: ignore[no-untyped-def]
-    """Compare each vector with the `known` neighbours of its known neighbours, and add the best.
+def refine(vectors, known, new, start, found, similarities):  # type: ignore[no-untyped-def]
+    """Compare vectors with the `known` neighbours of their known neighbours, and add the best.
 
     Pairs that are linked only by two entries that are not `new` have been compared before and are left
-    out. `found` and `similarities` are sorted lists before and after.
+    out. `found` and `similarities` are the sorted lists, before and after, of the vectors from `start` on.
     """
     n, d = vectors.shape
     k, hops = found.shape[1], known.shape[1]
@@ -138,8 +177,8 @@ def refine(vectors, known, new, start, stop, found, similarities):  # type: igno
         bits += 1
     shift, mask = np.uint64(64 - bits), np.int64((1 << bits) - 1)
     table = np.full(1 << bits, -1, np.int64)
-    for i in range(start, stop):
-        values, positions = similarities[i], found[i]
+    for i in range(start, start + len(found)):
+        values, positions = similarities[i - start], found[i - start]
         mine = np.int64(i) << 32
         for t in range(-1, k):
             other = np.int64(i) if t < 0 else np.int64(positions[t])
@@ -171,4 +210,4 @@ def refine(vectors, known, new, start, stop, found, similarities):  # type: igno
                     value += vector[e] * vectors[other, e]
                 if value > values[0]:
                     _replace_worst(values, positions, k, value, np.int32(other))
-    sort_lists(found, similarities, start, stop)
+    sort_lists(found, similarities, 0, len(found))

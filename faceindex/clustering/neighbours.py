@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from functools import partial
 
 import numpy as np
 
-from faceindex.clustering.kernels import (
-    add_block,
-    add_reverse_neighbours,
-    empty_lists,
-    mark_new,
-    refine,
-    sort_lists,
-)
-from faceindex.clustering.partition import Partition
+from faceindex.clustering import partition
+from faceindex.clustering.cell_search import search_cells
+from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
+from faceindex.clustering.refining import refine_lists
+from faceindex.clustering.shards import Arrays, MakeRunner, Runner, ThreadRunner
 from faceindex.clustering.workers import Workers
 from faceindex.cores import cores
 from faceindex.types import F32, I32, I64
@@ -27,11 +23,11 @@ __all__ = [
     "ROUNDS",
     "SHARD",
     "exact_neighbours",
+    "find_lists",
+    "is_partitioned",
     "near_neighbours",
     "nearest",
 ]
-
-_Rows = TypeVar("_Rows", F32, I32)
 
 EXACT_UP_TO = 20_000
 """Up to this number of vectors, `near_neighbours` compares all with all: exact, in 2 core-seconds."""
@@ -46,12 +42,17 @@ COLUMN_BLOCK = 1024
 
 # Chosen by benchmarks/scale.py.
 ROUNDS = 3  # of comparing vectors with the neighbours of their neighbours
-_HOPS = 20  # neighbours of a vector, and of each of these, that are followed
-SHARD = 8192  # vectors that a thread refines at a time
-_PARTS = 8  # most threads that add reverse neighbours: each reads all lists
+SHARD = 8192  # vectors that are refined at a time
 
 
-def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int = 0) -> tuple[I32, F32]:
+def near_neighbours(
+    vectors: F32,
+    k: int,
+    *,
+    floor: float = -np.inf,
+    seed: int = 0,
+    make_runner: MakeRunner | None = None,
+) -> tuple[I32, F32]:
     """Find the k most similar other vectors of each vector: exactly for few vectors, nearly for many.
 
     More than `EXACT_UP_TO` vectors are partitioned into small cells, and each vector is compared with
@@ -73,6 +74,8 @@ def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int =
         Neighbours of this similarity or less are left out, which makes the search faster.
     seed : int
         Seed of the partition. The same vectors and seed give the same neighbours.
+    make_runner : callable, optional
+        Makes what runs the stages for more than `EXACT_UP_TO` vectors; threads by default.
 
     Returns
     -------
@@ -83,21 +86,47 @@ def near_neighbours(vectors: F32, k: int, *, floor: float = -np.inf, seed: int =
     """
     n = len(vectors)
     k = max(0, min(k, n - 1))
-    if n <= EXACT_UP_TO or k == 0:
+    if not is_partitioned(n, k):
         return _exact(vectors, vectors, k, floor, np.arange(n, dtype=np.int32))
-    with Workers() as workers:
-        partition = Partition.fit(vectors, seed, workers)
-        itself = np.arange(n, dtype=np.int32)
-        found, similarities = partition.search(
-            partition.vectors, partition.cell_of, k, floor, itself, workers
-        )
-        vectors, order, original = partition.vectors, partition.order, partition.original_positions
-        del partition  # frees the lists of cells
-        _refine(vectors, found, similarities, workers)
-    del vectors
-    for start in range(0, n, SHARD):
-        found[start : start + SHARD] = original[found[start : start + SHARD]]
-    return _restore_order(found, order), _restore_order(similarities, order)
+    with (make_runner or ThreadRunner)() as runner:
+        arrays = runner.arrays
+        arrays.put("vectors", vectors)
+        find_lists(runner, k, floor=floor, seed=seed)
+        arrays.remove("ordered", "cell_of", "cell_start")
+        return _gathered(arrays, "order", "order")
+
+
+def is_partitioned(n: int, k: int) -> bool:
+    """Return whether `near_neighbours` partitions n vectors, to find k neighbours of each."""
+    return n > EXACT_UP_TO and min(k, n - 1) > 0
+
+
+def find_lists(runner: Runner, k: int, *, floor: float, seed: int) -> None:
+    """Find what `near_neighbours` finds, and leave it among the arrays of a runner.
+
+    Parameters
+    ----------
+    runner : Runner
+        The array ``vectors``, (n, d) float32 of unit length, is removed. Instead, these are there:
+
+        - ``order``, (n,) int64: the i-th in the order of cells was ``vectors[order[i]]``;
+        - ``ordered``, (n, d) float32: the vectors in that order;
+        - ``cell_of``, (n,) int32, ascending, and ``cell_start``, (cells + 1,) int64: as those of
+          `faceindex.clustering.partition.fit`, whose other arrays are removed;
+        - ``found``, (n, k) int32: the neighbours of each in that order, as positions in that order, most
+          similar first, padded with n;
+        - ``similarities``, (n, k) float32: padded with `floor`.
+
+        With a runner on files, this process holds at most some numbers for each vector.
+    k : int
+        In 1..n - 1.
+    floor : float
+    seed : int
+    """
+    partition.fit(runner, seed)
+    search_cells(runner, k, floor, queries="ordered", cells="cell_of", leave_out=None)
+    runner.arrays.remove("top", "first", "centroids", "near")
+    refine_lists(runner, ROUNDS, SHARD)
 
 
 def exact_neighbours(vectors: F32, k: int) -> tuple[I64, F32]:
@@ -129,6 +158,7 @@ def nearest(
     floor: float = -np.inf,
     leave_out: I32 | None = None,
     seed: int = 0,
+    make_runner: MakeRunner | None = None,
 ) -> tuple[I32, F32]:
     """Find the k vectors most similar to each query: exactly, or by a partition as in `near_neighbours`.
 
@@ -145,6 +175,8 @@ def nearest(
         Position of a vector that must not be found for each query, such as itself; -1 for none.
     seed : int
         Seed of the partition.
+    make_runner : callable, optional
+        Makes what runs the stages if the vectors are partitioned; threads by default.
 
     Returns
     -------
@@ -157,56 +189,48 @@ def nearest(
     out = np.full(m, -1, np.int32) if leave_out is None else leave_out
     if m <= FEW_QUERIES or m * n <= EXACT_UP_TO**2 or k == 0:
         return _exact(queries, vectors, k, floor, out)
-    with Workers() as workers:
-        partition = Partition.fit(vectors, seed, workers)
-        cell_of = partition.cells.nearest(queries, workers)
+    with (make_runner or ThreadRunner)() as runner:
+        arrays = runner.arrays
+        arrays.put("vectors", vectors)
+        arrays.put("queries", queries)
+        partition.fit(runner, seed)
+        cell_of = partition.cells_of_queries(runner)
         order = np.argsort(cell_of, kind="stable")
-        place = np.append(np.argsort(partition.order).astype(np.int32), np.int32(-1))
-        found, similarities = partition.search(
-            queries[order], cell_of[order], k, floor, place[out[order]], workers
+        place = np.append(np.argsort(arrays["order"]).astype(np.int32), np.int32(-1))
+        arrays.put("query_order", order)
+        arrays.put("query_cell", cell_of[order])
+        arrays.put("query_leave_out", place[out[order]])
+        del place
+        arrays.create("query_ordered", queries.shape, np.float32)
+        stage = partial(partition.select, rows=SHARD, array="queries", at="query_order", into="query_ordered")
+        runner.run(stage, range(0, m, SHARD))
+        search_cells(
+            runner, k, floor, queries="query_ordered", cells="query_cell", leave_out="query_leave_out"
         )
-    return (
-        _restore_order(partition.original_positions[found], order),
-        _restore_order(similarities, order),
-    )
+        return _gathered(arrays, "order", "query_order")
 
 
-def _restore_order(rows: _Rows, order: I64) -> _Rows:
-    """Return the array of which `rows` is the selection ``[order]``, a permutation."""
-    restored = np.empty_like(rows)
-    restored[order] = rows
-    return restored
+def _gathered(arrays: Arrays, order: str, rows: str) -> tuple[I32, F32]:
+    """Take the lists of `search_cells` out of the arrays: neighbours and similarities.
 
-
-def _refine(vectors: F32, found: I32, similarities: F32, workers: Workers) -> None:
-    """Compare vectors with the neighbours of their neighbours, and update the lists in place."""
-    n = len(vectors)
-    known, new = found[:, :0], np.empty(found[:, :_HOPS].shape, bool)
-    for _ in range(ROUNDS):
-        _add_reverse_neighbours(found, similarities, workers)
-        before, known = known, found[:, :_HOPS].copy()  # threads read all lists while each changes its own
-
-        def mark(start: int, known: I32 = known, before: I32 = before) -> None:
-            mark_new(known, before, start, min(start + SHARD, n), new)
-
-        def compare(start: int, known: I32 = known) -> None:
-            refine(vectors, known, new, start, min(start + SHARD, n), found, similarities)
-
-        workers.run(mark, range(0, n, SHARD))
-        workers.run(compare, range(0, n, SHARD))
-    _add_reverse_neighbours(found, similarities, workers)
-
-
-def _add_reverse_neighbours(found: I32, similarities: F32, workers: Workers) -> None:
-    """Add i to the list of j wherever j is in that of i; this takes next to no time."""
-    n = len(found)
-    part = -(-n // min(cores(), _PARTS))
-    known, known_similarities = found[:, :_HOPS].copy(), similarities[:, :_HOPS].copy()
-
-    def add(low: int) -> None:
-        add_reverse_neighbours(known, known_similarities, low, min(low + part, n), found, similarities)
-
-    workers.run(add, range(0, n, part))
+    Parameters
+    ----------
+    arrays : Arrays
+    order : str
+        Name of the positions of the vectors before the partition.
+    rows : str
+        Name of the positions of the queries, for which the lists are.
+    """
+    original = np.append(arrays[order].astype(np.int32), np.int32(-1))
+    at = arrays[rows]
+    found, similarities = np.empty_like(arrays["found"]), np.empty_like(arrays["similarities"])
+    for start in range(0, len(at), SHARD):
+        found[at[start : start + SHARD]] = original[arrays["found"][start : start + SHARD]]
+    arrays.remove("found")
+    for start in range(0, len(at), SHARD):
+        similarities[at[start : start + SHARD]] = arrays["similarities"][start : start + SHARD]
+    arrays.remove("similarities")
+    return found, similarities
 
 
 def _exact(queries: F32, vectors: F32, k: int, floor: float, leave_out: I32) -> tuple[I32, F32]:

@@ -4,267 +4,274 @@ It is an inverted file (Jegou et al. 2011, https://doi.org/10.1109/TPAMI.2010.57
 average size. Spherical k-means first makes groups of cells, then the cells inside each group. A vector is
 compared only with the centroids near its own cell. The time per vector, for fitting the cells and for finding
 the cells near a vector, therefore does not grow with the number of cells.
+
+The work is done in stages on a `faceindex.clustering.shards.Runner`. `fit` makes these arrays:
+
+============== ===================== ===================================================================
+``top``        (groups, d) float32   the centroid of each group; none is empty
+``first``      (groups + 1,) int64   the cells of group g are ``first[g]..first[g + 1] - 1``
+``centroids``  (cells, d) float32    of the cells; hardly any is empty
+``near``       (cells, r) int32      the cells nearest to each, itself first
+``order``      (n,) int64            vector ``order[i]`` is the i-th in the order of the cells
+``cell_of``    (n,) int32            the cell of the i-th vector in that order
+``cell_start`` (cells + 1,) int64    the vectors of cell c are ``cell_start[c]..cell_start[c + 1] - 1``
+``ordered``    (n, d) float32        the vectors in that order
+============== ===================== ===================================================================
+
+With a runner on files, the process that calls `fit` holds neither vectors nor ``near``: at most some numbers
+for each vector, a sample of 64 vectors for each group, and the centroids of one group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
 
 import numpy as np
 
-from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
-from faceindex.clustering.workers import Workers
+from faceindex.clustering.shards import Arrays, Runner
 from faceindex.types import F32, I32, I64
 
-__all__ = ["PROBES", "RANKED", "SHARD", "Partition"]
+__all__ = ["CELL", "PROBES", "RANKED", "SHARD", "blocks_of", "cells_of_queries", "fit"]
 
 # Chosen by benchmarks/scale.py on made-up faces of people whose numbers of photos have a long tail. Smaller
 # cells contain more neighbours for each vector that is compared, and take longer to find.
-_CELL = 64  # vectors in a cell, on average
-PROBES = 64  # cells that are searched for a vector, on average
-RANKED = 2500  # cells nearest to that of a vector, from which those are chosen
-_FIRST = 4  # cells that are searched before the others are chosen
-_SAMPLED = 512  # vectors from which the number of chosen cells is estimated
+CELL = 64
+"""Vectors in a cell, on average."""
+PROBES = 64
+"""Cells that are searched for a vector, on average."""
+RANKED = 2500
+"""Cells nearest to that of a vector, from which those are chosen."""
 _NEAR_GUESS = 256  # cells nearest to a first guess, from which that of a vector is chosen
 _SAMPLE_PER_CELL = 32  # vectors for each centroid that is fitted
 _FITTING_STEPS = 5
 _LARGEST_GROUP = 4  # most cells of a group, as a multiple of the mean; nearly equal vectors need no more
-SHARD = 16_384  # vectors that a thread searches the cells for at a time
+SHARD = 16_384
+"""Vectors that are searched for at a time."""
 _BLOCK = 256  # vectors in a matrix product
-_CROWDED = 16  # multiple of the mean size above which a cell (mostly of duplicates) is searched in part
-
-_Run: TypeAlias = Callable[[Callable[[int], None], Iterable[int]], None]
+_ASSIGNED = 16 * _BLOCK  # vectors that are assigned to a group or a cell at a time
 
 
 @dataclass(frozen=True, slots=True)
-class _Cells:
-    """Centroids of cells, in groups.
+class _Names:
+    """Names of the arrays of the vectors that are assigned to cells, and what becomes of them."""
 
-    Group g has the centroid ``top[g]`` and the cells ``first[g]..first[g + 1] - 1``. Cell c has the
-    centroid ``centroids[c]``. The cells nearest to it are ``near[c]``, itself first.
+    vectors: str
+    group: str
+    by_group: str
+    by_guess: str
+    guess_start: str
+    cell: str
+
+
+_VECTORS = _Names("vectors", "group", "by_group", "by_guess", "guess_start", "cell")
+_QUERIES = _Names(
+    "queries", "query_group", "query_by_group", "query_by_guess", "query_guess_start", "query_cell"
+)
+
+
+def fit(runner: Runner, seed: int) -> None:
+    """Partition the array ``vectors``, (n, d) of unit length, n > 0; see the top of this module.
+
+    The same vectors and seed give the same result. ``vectors`` is removed.
     """
-
-    top: F32
-    first: I64
-    centroids: F32
-    near: I32
-
-    def nearest(self, vectors: F32, workers: Workers) -> I32:
-        """Return the (nearly) nearest cell of each vector, (n,) int32."""
-        group = _nearest_centroid(vectors, self.top, workers.run)
-        guess = np.empty(len(vectors), np.int32)
-
-        def guess_in_group(g: int, rows: I64) -> None:
-            centroids = self.centroids[self.first[g] : self.first[g + 1]]
-            guess[rows] = self.first[g] + (vectors[rows] @ centroids.T).argmax(axis=1)
-
-        _for_each_label(group, len(self.top), guess_in_group, workers)
-        return self.nearest_to_guess(vectors, guess, workers)
-
-    def nearest_to_guess(self, vectors: F32, guess: I32, workers: Workers) -> I32:
-        """Return the nearest cell of each vector among the cells near `guess`, (n,) int32."""
-        best = np.empty(len(vectors), np.int32)
-
-        def choose(c: int, rows: I64) -> None:
-            near = self.near[c, :_NEAR_GUESS]
-            best[rows] = near[(vectors[rows] @ self.centroids[near].T).argmax(axis=1)]
-
-        _for_each_label(guess, len(self.centroids), choose, workers)
-        return best
+    arrays = runner.arrays
+    n, d = arrays["vectors"].shape
+    _fit_cells(runner, seed)
+    cell = _chosen(runner, _VECTORS, n)
+    order = np.argsort(cell, kind="stable")
+    arrays.put("order", order)
+    arrays.put("cell_of", cell[order])
+    arrays.put("cell_start", _starts(cell, len(arrays["centroids"])))
+    del cell, order
+    arrays.create("ordered", (n, d), np.float32)
+    runner.run(partial(select, rows=SHARD, array="vectors", at="order", into="ordered"), range(0, n, SHARD))
+    arrays.remove("vectors")
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """Vectors in the order of their cells.
-
-    ``vectors[i]`` was at position ``order[i]`` and is in cell ``cell_of[i]``. The vectors of cell c are
-    ``vectors[start[c]:start[c + 1]]``.
-    """
-
-    order: I64
-    vectors: F32
-    cell_of: I32
-    start: I64
-    cells: _Cells
-
-    @staticmethod
-    def fit(vectors: F32, seed: int, workers: Workers) -> Partition:
-        """Partition (n, d) vectors of unit length, n > 0. The same vectors and seed give the same result."""
-        cells, guess = _fit_cells(vectors, seed, workers)
-        cell_of = cells.nearest_to_guess(vectors, guess, workers)
-        order = np.argsort(cell_of, kind="stable")
-        start = np.concatenate([[0], np.cumsum(np.bincount(cell_of, minlength=len(cells.centroids)))])
-        return Partition(order, vectors[order], cell_of[order], start, cells)
-
-    @property
-    def original_positions(self) -> I32:
-        """Position of each vector before the partition, and -1 for the padding of lists, (n + 1,)."""
-        return np.append(self.order.astype(np.int32), np.int32(-1))
-
-    def search(
-        self, queries: F32, cell_of: I32, k: int, floor: float, leave_out: I32, workers: Workers
-    ) -> tuple[I32, F32]:
-        """Find the k most similar vectors in the cells near each query.
-
-        Parameters
-        ----------
-        queries : (m, d) float32
-            In the order of their cells.
-        cell_of : (m,) int32
-            The cell of each query, ascending.
-        k : int
-        floor : float
-            Vectors of this similarity or less are left out.
-        leave_out : (m,) int32
-            Position in `vectors` that must not be found for each query; -1 for none.
-        workers : Workers
-
-        Returns
-        -------
-        found : (m, k) int32
-            Positions in `vectors`, most similar first; padded with n.
-        similarities : (m, k) float32
-            Padded with `floor`.
-        """
-        m, n = len(queries), len(self.vectors)
-        found, similarities = empty_lists(m, k, floor, n)
-        first = max(_FIRST, -(-2 * k // _CELL))
-        slack = self._slack(queries, cell_of, k, floor, first, leave_out)
-
-        def search(start: int) -> None:
-            stop = min(start + SHARD, m)
-            lists, cells = [], []
-            for begin, end in _blocks(cell_of[start:stop], start):
-                near, positions = self.cells.near[cell_of[begin]], np.arange(begin, end)
-                block, out = queries[begin:end], leave_out[begin:end]
-                for cell in near[:first].tolist():
-                    self.search_cell(block, positions, cell, out, found, similarities)
-                enough = _worst(similarities[begin:end]) - slack
-                close = block @ self.cells.centroids[near[first:]].T >= enough[:, None]
-                rows, columns = np.divmod(np.flatnonzero(close), close.shape[1])
-                lists.append(positions[rows])
-                cells.append(near[first:][columns])
-            self._search_cells(
-                queries, np.concatenate(lists), np.concatenate(cells), leave_out, found, similarities
-            )
-            sort_lists(found, similarities, start, stop)
-
-        workers.run(search, range(0, m, SHARD))
-        return found, similarities
-
-    def _search_cells(
-        self, queries: F32, lists: I64, cells: I32, leave_out: I32, found: I32, similarities: F32
-    ) -> None:
-        """Search ``cells[i]`` for the query ``lists[i]``, for each i."""
-        by_cell = np.argsort(cells, kind="stable")
-        lists, cells = lists[by_cell], cells[by_cell]
-        out = leave_out[lists]
-        for begin, end in _blocks(cells):
-            some = lists[begin:end]
-            self.search_cell(queries[some], some, int(cells[begin]), out[begin:end], found, similarities)
-
-    def search_cell(
-        self, queries: F32, lists: I64, cell: int, leave_out: I32, found: I32, similarities: F32
-    ) -> None:
-        """Compare some queries with the vectors of one cell, and update their lists."""
-        n = len(self.vectors)
-        low, high = int(self.start[cell]), int(self.start[cell + 1])
-        crowd = max(2 * found.shape[1], _CROWDED * max(1, n // len(self.cells.centroids)))
-        if high - low > crowd:  # search a part: around the query itself, if it is in this cell
-            low = max(low, min(int(leave_out[0]) - crowd // 2, high - crowd))
-            high = low + crowd
-        add_block(queries @ self.vectors[low:high].T, lists, leave_out, low, n, found, similarities)
-
-    def _slack(self, queries: F32, cell_of: I32, k: int, floor: float, first: int, leave_out: I32) -> float:
-        """Return how much less similar than the worst entry of a list a centroid may be.
-
-        Cells with such centroids are searched. On average these are `PROBES` for a query: fewer for a
-        query with many similar vectors, more for one with few.
-        """
-        if self.cells.near.shape[1] <= max(first, PROBES):
-            return np.inf
-        some = np.unique(np.linspace(0, len(queries) - 1, _SAMPLED).astype(np.int64))
-        shortfalls = []
-        for i in some.tolist():
-            near, query, out = self.cells.near[cell_of[i]], queries[i : i + 1], leave_out[i : i + 1]
-            found, similarities = empty_lists(1, k, floor, len(self.vectors))
-            for cell in near[:first].tolist():
-                self.search_cell(query, np.zeros(1, np.int64), cell, out, found, similarities)
-            shortfalls.append(_worst(similarities) - self.cells.centroids[near[first:]] @ query[0])
-        searched = max(0, PROBES - first) * len(some)
-        return float(np.partition(np.concatenate(shortfalls), searched)[searched])
+def cells_of_queries(runner: Runner) -> I32:
+    """Return the (nearly) nearest cell of each vector of the array ``queries``, (m,) int32."""
+    arrays = runner.arrays
+    m, groups = len(arrays["queries"]), len(arrays["top"])
+    _assign(runner, _QUERIES, m, groups)
+    arrays.create(_QUERIES.by_guess, (m,), np.int64)
+    sizes = runner.run(guess_in_group, range(groups))
+    arrays.put(_QUERIES.guess_start, np.concatenate([[0], np.cumsum(np.concatenate(sizes))]))
+    arrays.remove(_QUERIES.group, _QUERIES.by_group, f"{_QUERIES.by_group}_start")
+    return _chosen(runner, _QUERIES, m)
 
 
-def _worst(similarities: F32) -> F32:
-    """Return the lowest similarity of each heap, (m,); -1 for a heap that is not full."""
-    worst: F32 = np.maximum(similarities[:, 0], np.float32(-1))
-    return worst
-
-
-def _fit_cells(vectors: F32, seed: int, workers: Workers) -> tuple[_Cells, I32]:
-    """Fit cells to vectors; return the cells, none of them empty, and a guess of the cell of each vector."""
-    n = len(vectors)
-    n_cells = max(1, round(n / _CELL))
+def _fit_cells(runner: Runner, seed: int) -> None:
+    """Fit cells to the vectors, and guess the cell of each."""
+    arrays, names = runner.arrays, _VECTORS
+    vectors = arrays["vectors"]
+    n, d = vectors.shape
+    n_cells = max(1, round(n / CELL))
     n_groups = max(1, round(n_cells**0.5))
     rng = np.random.default_rng(seed)
     sample = vectors[np.sort(rng.choice(n, min(n, 2 * _SAMPLE_PER_CELL * n_groups), replace=False))]
-    top = _centroids(sample, min(n_groups, len(sample)), rng, workers.run)
-    group = _nearest_centroid(vectors, top, workers.run)
+    top = _centroids(sample, min(n_groups, len(sample)), rng)
+    del vectors, sample
+    arrays.put("top", top)
+    _assign(runner, names, n, len(top))
     most = _LARGEST_GROUP * -(-n_cells // len(top))
-    guess = np.empty(n, np.int32)
-    inside: dict[int, F32] = {}
-
-    def fit(g: int, rows: I64) -> None:
-        own = np.random.default_rng([seed, g])
-        wanted = min(most, max(1, round(len(rows) / _CELL)))
-        some = np.sort(own.choice(len(rows), min(len(rows), _SAMPLE_PER_CELL * wanted), replace=False))
-        centroids = _centroids(vectors[rows[some]], wanted, own, _one_by_one)
-        for start in range(0, len(rows), _BLOCK):
-            block = rows[start : start + _BLOCK]
-            guess[block] = (vectors[block] @ centroids.T).argmax(axis=1)
-        used, guess[rows] = np.unique(guess[rows], return_inverse=True)
-        inside[g] = centroids[used]
-
-    _for_each_label(group, len(top), fit, workers, whole=True)
-    used = sorted(inside)
-    first = np.concatenate([[0], np.cumsum([len(inside[g]) for g in used])])
-    begins = np.zeros(len(top), np.int32)
-    begins[used] = first[:-1]
-    guess += begins[group]
-    centroids = np.concatenate([inside[g] for g in used])
-    return _Cells(top[used], first, centroids, _near_cells(top[used], first, centroids, workers)), guess
+    wanted = [_wanted(size, most) for size in np.diff(arrays[f"{names.by_group}_start"]).tolist()]
+    places = np.concatenate([[0], np.cumsum(wanted)])
+    arrays.put("fitted_start", places)
+    arrays.create("fitted", (int(places[-1]), d), np.float32)
+    arrays.create(names.by_guess, (n,), np.int64)
+    sizes = runner.run(partial(fit_group, seed=seed, most=most), range(len(top)))
+    used = [g for g in range(len(top)) if len(sizes[g])]
+    first = np.concatenate([[0], np.cumsum([len(sizes[g]) for g in used])])
+    arrays.put(names.guess_start, np.concatenate([[0], np.cumsum(np.concatenate(sizes))]))
+    arrays.put("top", top[used])
+    arrays.put("first", first)
+    arrays.create("centroids", (int(first[-1]), d), np.float32)
+    for i, g in enumerate(used):
+        place = int(places[g])
+        arrays.write("centroids", int(first[i]), arrays["fitted"][place : place + len(sizes[g])])
+    arrays.remove("fitted", "fitted_start", names.group, names.by_group, f"{names.by_group}_start")
+    _rank_cells(runner, top[used], first)
 
 
-def _near_cells(top: F32, first: I64, centroids: F32, workers: Workers) -> I32:
-    """Return the cells nearest to each cell, itself first, from the nearest groups."""
-    count = min(RANKED, len(centroids))
-    near = np.empty((len(centroids), count), np.int32)
+def _rank_cells(runner: Runner, top: F32, first: I64) -> None:
+    """Make the array ``near``."""
+    arrays, n_cells = runner.arrays, int(first[-1])
     apart = -(top @ top.T)
     np.fill_diagonal(apart, -np.inf)
-    groups = np.argsort(apart, axis=1, kind="stable")
-    sizes = np.diff(first)
-
-    def rank(g: int) -> None:
-        enough = np.searchsorted(np.cumsum(sizes[groups[g]]), min(4 * count, len(centroids)))
-        among = np.concatenate([np.arange(first[h], first[h + 1]) for h in groups[g, : enough + 1]])
-        own = np.arange(first[g], first[g + 1])
-        apart = -(centroids[own] @ centroids[among].T)
-        np.fill_diagonal(apart, -np.inf)  # `among` starts with `own`: each cell is nearest to itself
-        best = np.argpartition(apart, count - 1, axis=1)[:, :count]
-        by_distance = np.argsort(np.take_along_axis(apart, best, axis=1), axis=1, kind="stable")
-        near[own] = among[np.take_along_axis(best, by_distance, axis=1)]
-
-    workers.run(rank, range(len(top)))
-    return near
+    arrays.put("near_groups", np.argsort(apart, axis=1, kind="stable"))
+    count = min(RANKED, n_cells)
+    arrays.create("near", (n_cells, count), np.int32)
+    runner.run(rank_group, range(len(top)))
+    arrays.remove("near_groups")
 
 
-def _centroids(sample: F32, n_cells: int, rng: np.random.Generator, run: _Run) -> F32:
+def _assign(runner: Runner, names: _Names, n: int, n_groups: int) -> None:
+    """Assign n vectors to groups, and sort them by group."""
+    arrays = runner.arrays
+    arrays.create(names.group, (n,), np.int32)
+    stage = partial(assign, rows=_ASSIGNED, vectors=names.vectors, into=names.group)
+    runner.run(stage, range(0, n, _ASSIGNED))
+    group = arrays[names.group]
+    arrays.put(names.by_group, np.argsort(group, kind="stable"))
+    arrays.put(f"{names.by_group}_start", _starts(group, n_groups))
+
+
+def _chosen(runner: Runner, names: _Names, n: int) -> I32:
+    """Return the cell of each of n vectors, (n,) int32, the best of those near its guess."""
+    arrays = runner.arrays
+    arrays.create(names.cell, (n,), np.int32)
+    runner.run(partial(choose, rows=_ASSIGNED, names=names), range(0, n, _ASSIGNED))
+    cell = np.empty(n, np.int32)
+    cell[arrays[names.by_guess]] = arrays[names.cell]
+    arrays.remove(names.cell, names.by_guess, names.guess_start)
+    return cell
+
+
+# Stages ------------------------------------------------------------------------------------------
+
+
+def assign(arrays: Arrays, start: int, *, rows: int, vectors: str, into: str) -> None:
+    """Find the nearest of the centroids ``top`` for some vectors."""
+    arrays.write(into, start, _nearest_centroid(arrays[vectors][start : start + rows], arrays["top"]))
+
+
+def fit_group(arrays: Arrays, g: int, *, seed: int, most: int) -> I64:
+    """Fit at most `most` cells to the vectors of group g; return their sizes, (cells,) int64, none of them 0.
+
+    Writes the centroids, and the rows of the group in the order of their cells.
+    """
+    vectors, rows, low = arrays["vectors"], *_group(arrays, _VECTORS, g)
+    if not len(rows):
+        return np.empty(0, np.int64)
+    own = np.random.default_rng([seed, g])
+    wanted = _wanted(len(rows), most)
+    some = np.sort(own.choice(len(rows), min(len(rows), _SAMPLE_PER_CELL * wanted), replace=False))
+    centroids = _centroids(vectors[rows[some]], wanted, own)
+    used, guess = np.unique(_nearest_in_blocks(vectors, rows, centroids), return_inverse=True)
+    arrays.write("fitted", int(arrays["fitted_start"][g]), centroids[used])
+    return _write_by_guess(arrays, _VECTORS, rows, low, guess, len(used))
+
+
+def guess_in_group(arrays: Arrays, g: int) -> I64:
+    """Find the nearest cell of group g for its queries; return how many each has, (cells,) int64.
+
+    Writes the rows of the group in the order of their cells.
+    """
+    first = arrays["first"]
+    centroids = arrays["centroids"][first[g] : first[g + 1]]
+    rows, low = _group(arrays, _QUERIES, g)
+    guess = _nearest_in_blocks(arrays["queries"], rows, centroids)
+    return _write_by_guess(arrays, _QUERIES, rows, low, guess, len(centroids))
+
+
+def rank_group(arrays: Arrays, g: int) -> None:
+    """Find the cells nearest to each cell of group g, in the nearest groups."""
+    first, centroids, groups = arrays["first"], arrays["centroids"], arrays["near_groups"][g]
+    count = arrays["near"].shape[1]
+    enough = np.searchsorted(np.cumsum(np.diff(first)[groups]), min(4 * count, len(centroids)))
+    among = np.concatenate([np.arange(first[h], first[h + 1]) for h in groups[: enough + 1]])
+    apart = -(centroids[first[g] : first[g + 1]] @ centroids[among].T)
+    np.fill_diagonal(apart, -np.inf)  # `among` starts with the own cells: each cell is nearest to itself
+    best = np.argpartition(apart, count - 1, axis=1)[:, :count]
+    by_distance = np.argsort(np.take_along_axis(apart, best, axis=1), axis=1, kind="stable")
+    near = among[np.take_along_axis(best, by_distance, axis=1)]
+    arrays.write("near", int(first[g]), near.astype(np.int32))
+
+
+def choose(arrays: Arrays, start: int, *, rows: int, names: _Names) -> None:
+    """Find the nearest cell, of those near the guess, for the vectors whose guess begins in this shard."""
+    vectors, centroids, near = arrays[names.vectors], arrays["centroids"], arrays["near"]
+    by_guess, starts = arrays[names.by_guess], arrays[names.guess_start]
+    first, last = np.searchsorted(starts[:-1], [start, start + rows]).tolist()
+    ends = starts[first : last + 1].tolist()
+    best = np.empty(ends[-1] - ends[0], np.int32)
+    for c, low, high in zip(range(first, last), ends[:-1], ends[1:], strict=True):
+        for begin in range(low, high, _BLOCK):
+            end = min(begin + _BLOCK, high)
+            cells = near[c, :_NEAR_GUESS]
+            products = vectors[by_guess[begin:end]] @ centroids[cells].T
+            best[begin - ends[0] : end - ends[0]] = cells[products.argmax(axis=1)]
+    if len(best):
+        arrays.write(names.cell, ends[0], best)
+
+
+def select(arrays: Arrays, start: int, *, rows: int, array: str, at: str, into: str) -> None:
+    """Write the rows of an array at some positions."""
+    arrays.write(into, start, arrays[array][arrays[at][start : start + rows]])
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+def _group(arrays: Arrays, names: _Names, g: int) -> tuple[I64, int]:
+    """Return the rows of a group, and the place of the first one in the order of the groups."""
+    low, high = arrays[f"{names.by_group}_start"][g : g + 2].tolist()
+    return arrays[names.by_group][low:high], low
+
+
+def _write_by_guess(arrays: Arrays, names: _Names, rows: I64, low: int, guess: I64, n_cells: int) -> I64:
+    """Write the rows of a group in the order of their cells; return the sizes of these."""
+    if len(rows):
+        arrays.write(names.by_guess, low, rows[np.argsort(guess, kind="stable")])
+    return np.bincount(guess, minlength=n_cells)
+
+
+def _wanted(size: int, most: int) -> int:
+    return min(most, max(1, round(size / CELL)))
+
+
+def _starts(labels: I32, n_labels: int) -> I64:
+    """Return where the rows of each label begin if they are sorted, and their number, (n_labels + 1,)."""
+    return np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_labels))])
+
+
+def _centroids(sample: F32, n_cells: int, rng: np.random.Generator) -> F32:
     """Fit unit centroids to a sample by spherical k-means."""
     centroids = sample[rng.choice(len(sample), n_cells, replace=False)]
     for _ in range(_FITTING_STEPS):
-        cell = _nearest_centroid(sample, centroids, run)
+        cell = _nearest_centroid(sample, centroids)
         used, first = np.unique(np.sort(cell), return_index=True)
         sums = np.add.reduceat(sample[np.argsort(cell, kind="stable")], first, axis=0)
         # Move a centroid that no vector is nearest to, to a random vector.
@@ -273,41 +280,26 @@ def _centroids(sample: F32, n_cells: int, rng: np.random.Generator, run: _Run) -
     return centroids
 
 
-def _one_by_one(work: Callable[[int], None], items: Iterable[int]) -> None:
-    """Call ``work(item)`` for each item in this thread; used in place of `Workers.run`."""
-    for item in items:
-        work(item)
-
-
-def _nearest_centroid(vectors: F32, centroids: F32, run: _Run) -> I32:
+def _nearest_centroid(vectors: F32, centroids: F32) -> I32:
     nearest = np.empty(len(vectors), np.int32)
-
-    def assign(start: int) -> None:
+    for start in range(0, len(vectors), _BLOCK):
         block = slice(start, start + _BLOCK)
         nearest[block] = (vectors[block] @ centroids.T).argmax(axis=1)
-
-    run(assign, range(0, len(vectors), _BLOCK))
     return nearest
 
 
-def _blocks(labels: I32, first: int = 0) -> Iterator[tuple[int, int]]:
+def _nearest_in_blocks(vectors: F32, rows: I64, centroids: F32) -> I64:
+    """Return the nearest centroid of the vectors at some positions."""
+    nearest = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        nearest[start : start + _BLOCK] = (vectors[block] @ centroids.T).argmax(axis=1)
+    return nearest
+
+
+def blocks_of(labels: I32, first: int = 0) -> Iterator[tuple[int, int]]:
     """Yield start and stop of blocks of equal consecutive labels; the first label is at position `first`."""
     ends = [*(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
     for start, stop in zip([0, *ends[:-1]], ends, strict=True):
         for begin in range(start, stop, _BLOCK):
             yield first + begin, first + min(begin + _BLOCK, stop)
-
-
-def _for_each_label(
-    labels: I32, n_labels: int, work: Callable[[int, I64], None], workers: Workers, *, whole: bool = False
-) -> None:
-    """Call ``work(label, rows)`` for the rows of each label: block by block, or all at once if `whole`."""
-    order = np.argsort(labels, kind="stable")
-    start = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=n_labels))]).tolist()
-
-    def do(label: int) -> None:
-        low, high = start[label], start[label + 1]
-        for begin in range(low, high, max(1, high - low) if whole else _BLOCK):
-            work(label, order[begin : high if whole else min(begin + _BLOCK, high)])
-
-    workers.run(do, range(n_labels))

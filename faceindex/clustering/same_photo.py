@@ -90,7 +90,14 @@ def compete(graph: Graph, groups: PhotoGroups, copies_from: float) -> Graph:
     return Graph(graph.indptr, graph.indices, weights)
 
 
-def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calibration: Calibration) -> float:
+def strangers_of_album(
+    vectors: F32,
+    groups: PhotoGroups,
+    good: BoolArray,
+    calibration: Calibration,
+    *,
+    at: I64 | None = None,
+) -> float:
     """Estimate the average similarity of two strangers of an album, without labels.
 
     Two people on one photo are strangers in this sense: they are different people. In an album of one family,
@@ -105,6 +112,8 @@ def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calib
     good : (n,) bool
         Faces that count.
     calibration : Calibration
+    at : (n,) int64, optional
+        Which of the vectors are those of the faces. Else, all are.
 
     Returns
     -------
@@ -123,7 +132,8 @@ def strangers_of_album(vectors: F32, groups: PhotoGroups, good: BoolArray, calib
     averages = []
     for start, stop in zip(first.tolist(), [*first[1:].tolist(), len(members)], strict=True):
         if stop - start > 1:
-            faces = vectors[members[start:stop]]
+            which = members[start:stop]
+            faces = vectors[which if at is None else at[which]]
             pairs = (faces @ faces.T)[np.triu_indices(stop - start, 1)]
             averages += [pairs[pairs < copies].mean()] if (pairs < copies).any() else []
     if not averages:

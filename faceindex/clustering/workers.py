@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl  # type: ignore[import-untyped]
 
 from faceindex.cores import cores
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "one_thread"]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let BLAS use one thread for each matrix product inside the ``with``."""
+    limits = _libraries().limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        limits.restore_original_limits()
 
 
 class Workers:

@@ -7,7 +7,18 @@ from typing import Protocol
 from faceindex.models.spec import EmbedderSpec
 from faceindex.types import F32, U8
 
-__all__ = ["Embedder"]
+__all__ = ["Embedder", "prepare"]
+
+
+def prepare(embedder: Embedder, chips: int) -> None:
+    """Announce how many chips will follow, to an embedder that loads another network for many.
+
+    The two differ in the last bits. With this, all chips of a run go through the same one, also those that
+    come first, and those of a run that goes on where another was killed, unless at most 24 photos are left.
+    """
+    announce = getattr(embedder, "prepare", None)
+    if announce is not None:
+        announce(chips)
 
 
 class Embedder(Protocol):

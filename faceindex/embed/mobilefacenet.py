@@ -53,6 +53,13 @@ class MobileFaceNet:
         self._folded: FoldedNetwork | None = None
         self._chips = 0  # so far, on a CPU
 
+    def prepare(self, chips: int) -> None:
+        """Expect a number of chips; see `faceindex.embed.prepare`."""
+        if self._device.type == "cpu" and self._folded is None and chips > _PLAIN_CHIPS:
+            from faceindex.embed.mobilefacenet_folded import FoldedNetwork  # imports numba
+
+            self._folded = FoldedNetwork(self.spec.weights[0], _BATCH)
+
     def outputs(self, chips: U8) -> F32:
         """Return the network's own outputs, not scaled to unit length.
 
@@ -74,10 +81,7 @@ class MobileFaceNet:
         with torch.inference_mode():
             if self._device.type == "cpu" and self._folded is None:
                 self._chips += len(chips)
-                if self._chips > _PLAIN_CHIPS:
-                    from faceindex.embed.mobilefacenet_folded import FoldedNetwork  # imports numba
-
-                    self._folded = FoldedNetwork(self.spec.weights[0], _BATCH)
+                self.prepare(self._chips)
             return run_in_passes(chips, self.spec, self._batch, self._pass)
 
     def embed(self, chips: U8) -> tuple[F32, F32]:

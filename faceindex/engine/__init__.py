@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Engine", "Lost", "Place", "Worker", "check_installed", "parse"]
+__all__ = ["MORE_MEMORY", "Engine", "Lost", "Place", "Worker", "check_installed", "parse"]
+
+MORE_MEMORY = "Check that the machines have a gigabyte of memory for each worker; pass fewer `actors`."
+"""The remedy if workers die and nothing else is known of it."""
 
 
 class Worker(Protocol):

@@ -7,6 +7,7 @@ the inner product of unit vectors. Importing pymilvus takes two seconds, so `con
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import math
 import os
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceindex.engine.milvus_address import embedded_path, server_of
+from faceindex.engine.milvus_embedded import check_database, erase_database, unused
 from faceindex.errors import SearchUnavailable
+from faceindex.store.neighbours import BUILD_ANEW, is_missing
 
 if TYPE_CHECKING:
     from faceindex.engine.milvus_embedded import Embedded
@@ -32,26 +35,35 @@ _COLLECTION = "faceindex_"
 _CONNECT_SECONDS, _REQUEST_SECONDS, _COMPACT_SECONDS = 10.0, 120.0, 60.0
 _QUERIES = 256  # in one request
 _LARGEST_EF = 32_768  # of Milvus
+_NO_PINGS = {"grpc.keepalive_time_ms": (1 << 31) - 1, "grpc.keepalive_permit_without_calls": 0}
+"""Milvus Lite ends a connection that pings it, as pymilvus does while an index is built for minutes."""
+
+_DEADLINES = {
+    "grpc.service_config": json.dumps(
+        {"methodConfig": [{"name": [{}], "timeout": f"{_REQUEST_SECONDS:.0f}s"}]}
+    )
+}
+"""A time limit of gRPC itself: pymilvus makes some requests of its own, as for a time stamp, without one."""
+
 _PARSED_AT_IMPORT = ("MILVUS_URI", "MILVUS_DEFAULT_CONNECTION")
 
 FLAT_BELOW = 20_000
 """Faces up to which every vector is compared (FLAT)."""
 
-DISK_FROM = 5_000_000
-"""Faces from which on a server keeps vectors on disk (DISKANN), if it can."""
+_BUILD_SECONDS, _BUILD_RATE = 600, 500  # a server builds so many faces a second, or has failed
+_LOAD_SECONDS = 600.0
 
 
-def index_types(faces: int, *, embedded: bool) -> tuple[str, ...]:
-    """Return the index types for so many faces, best first: the first that Milvus supports is used."""
-    if faces < FLAT_BELOW:
-        return ("FLAT",)
-    if embedded:  # Milvus Lite has no DISKANN
-        return ("HNSW", "IVF_FLAT", "FLAT")
-    return (*(("DISKANN",) if faces >= DISK_FROM else ()), "HNSW", "IVF_FLAT", "FLAT")
+def index_types(faces: int) -> tuple[str, ...]:
+    """Return the index types for so many faces, best first: the first that Milvus supports is used.
+
+    DISKANN is not among them: a server whose build fails tries again for ever (Milvus 2.3.5 did).
+    """
+    return ("FLAT",) if faces < FLAT_BELOW else ("HNSW", "IVF_FLAT", "FLAT")
 
 
 def connect(address: str, id: str, directory: Path, params: HnswParams, given: bool) -> Milvus:
-    """Connect to Milvus, as `faceindex.store.neighbours.Connect`.
+    """Connect to Milvus, as `faceindex.store.neighbours.Connect`; Milvus Lite is opened when it is needed.
 
     Raises
     ------
@@ -59,24 +71,13 @@ def connect(address: str, id: str, directory: Path, params: HnswParams, given: b
         If the packages are missing, Milvus cannot be reached, or the address may not be used.
     """
     path = embedded_path(address, directory)
-    server = None if path is not None else server_of(address, given=given)
-    client = _imported("pymilvus")
     if path is not None:
-        _imported("milvus_lite")
-    # They log every failed request, with its arguments, and what Milvus Lite does not implement.
-    for name in ("pymilvus", "milvus_lite", "grpc._server"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    if path is not None:
-        from faceindex.engine.milvus_embedded import Embedded
-
-        embedded = Embedded(path)
-        try:
-            return Milvus(client, embedded.uri, "", f"Milvus Lite in {path}", id, params, path, embedded)
-        except BaseException:
-            embedded.close()
-            raise
-    assert server is not None
-    return Milvus(client, server.uri, server.token, f"Milvus at {server.uri}", id, params)
+        check_database(path)
+        return Milvus("", "", f"Milvus Lite in {path}", id, params, path)
+    server = server_of(address, given=given)
+    found = Milvus(server.uri, server.token, f"Milvus at {server.uri}", id, params)
+    found.reach()
+    return found
 
 
 def _imported(name: str) -> Any:
@@ -99,11 +100,12 @@ def _imported(name: str) -> Any:
 class Milvus:
     """A collection of a Milvus server or of Milvus Lite, a `faceindex.store.neighbours.NeighbourIndex`.
 
+    Nothing is imported, connected or opened before a method needs it.
+
     Parameters
     ----------
-    library : module
-        pymilvus.
     uri, token : str
+        Of a server.
     name : str
         For messages.
     id : str
@@ -111,53 +113,57 @@ class Milvus:
     params : HnswParams
     path : Path, optional
         Of the database of Milvus Lite.
-    embedded : Embedded, optional
-        Milvus Lite.
     """
 
     def __init__(
-        self,
-        library: Any,
-        uri: str,
-        token: str,
-        name: str,
-        id: str,
-        params: HnswParams,
-        path: Path | None = None,
-        embedded: Embedded | None = None,
+        self, uri: str, token: str, name: str, id: str, params: HnswParams, path: Path | None = None
     ) -> None:
         self.name = name
         self.erases_by_rebuilding = path is not None
-        self._library, self._uri, self._token = library, uri, token
+        self._uri, self._token = uri, token
         self._collection = _COLLECTION + id
         self._params = params
         self._path = path
-        self._embedded = embedded
+        self._embedded: Embedded | None = None
         self._loaded = False
         self._type: str | None = None
         self._connection: Any = None
-        self._connect()
 
-    def _connect(self) -> None:
-        with self._failures():
-            self._connection = self._library.MilvusClient(
-                uri=self._uri, token=self._token, timeout=_CONNECT_SECONDS, dedicated=True
-            )
+    def reach(self) -> None:
+        """Connect, and make the database of Milvus Lite if it is missing."""
+        self._connect(create=True)
 
     @property
     def _client(self) -> Any:
-        """The connection; Milvus Lite is started again after `drop` has ended it."""
-        if self._connection is None:
+        """The connection. Milvus Lite is started if its database is there."""
+        return self._connection if self._connection is not None else self._connect(create=False)
+
+    def _connect(self, *, create: bool) -> Any:
+        if self._connection is not None:
+            return self._connection
+        library = _imported("pymilvus")
+        if self._path is not None:
+            _imported("milvus_lite")
+        # They log every failed request, with its arguments, and what Milvus Lite does not implement.
+        for name in ("pymilvus", "milvus_lite", "grpc._server"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        if self._path is not None:
             from faceindex.engine.milvus_embedded import Embedded
 
-            assert self._path is not None
-            self._embedded = Embedded(self._path)
+            self._embedded = Embedded(self._path, create=create)
             self._uri = self._embedded.uri
-            try:
-                self._connect()
-            except SearchUnavailable:
+        try:
+            with self._failures():
+                self._connection = library.MilvusClient(
+                    uri=self._uri,
+                    token=self._token,
+                    timeout=_CONNECT_SECONDS,
+                    dedicated=True,
+                    grpc_options=_DEADLINES if self._path is None else _NO_PINGS,
+                )
+        finally:
+            if self._connection is None and self._embedded is not None:
                 self._embedded.close()
-                raise
         return self._connection
 
     @contextmanager
@@ -174,9 +180,10 @@ class Milvus:
                     what = what.replace(secret, "***")
             raise SearchUnavailable(
                 f"{self.name} cannot be used: {what[:200] or type(error).__name__}.",
-                "Run `faceindex doctor --repair`, which builds it anew."
+                BUILD_ANEW
                 if self._path is not None
                 else "Start it, and check MILVUS_TOKEN; or go back to the built-in search: `search='auto'`.",
+                mended_by_rebuilding=self._path is not None,
             ) from None
 
     def close(self) -> None:
@@ -194,7 +201,12 @@ class Milvus:
     # The collection ----------------------------------------------------------------------------
 
     def dimension(self) -> int | None:
-        """Return the dimension of the vectors; None if there is no collection of this face index."""
+        """Return the dimension of the vectors; None if there is no collection of this face index.
+
+        0 if the collection is not as `create` and `finish` make it.
+        """
+        if self._path is not None and self._connection is None and is_missing(self._path):
+            return None
         with self._failures():
             if not self._client.has_collection(self._collection, timeout=_REQUEST_SECONDS):
                 return None
@@ -202,12 +214,15 @@ class Milvus:
             fields = {field["name"]: field for field in found["fields"]}
             if {"face", "vector"} - fields.keys():
                 return 0
-            return int(fields["vector"]["params"]["dim"])
+            dimension = int(fields["vector"].get("params", {}).get("dim", 0))
+        # Without an index it cannot be loaded: this process or another one was killed while it made one.
+        return dimension if self._current_type() is not None else 0
 
     def create(self, dimension: int) -> None:
         """Make an empty collection in place of the one that is there."""
         self.drop()
-        types = self._library.DataType
+        self.reach()
+        types = _imported("pymilvus").DataType
         with self._failures():
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("face", types.INT64, is_primary=True)
@@ -224,19 +239,17 @@ class Milvus:
                 if self._client.has_collection(self._collection, timeout=_REQUEST_SECONDS):
                     self._client.drop_collection(self._collection, timeout=_REQUEST_SECONDS)
         else:
-            from faceindex.engine.milvus_embedded import erase_database
-
-            assert self._path is not None
             self.close()
-            erase_database(self._path)
+            with unused(self._path):
+                erase_database(self._path)
         self._loaded, self._type = False, None
 
     def finish(self, faces: int) -> None:
         """Change the index type to the one for so many faces, and load the collection."""
-        current = self._current_type()
-        for kind in index_types(faces, embedded=self._path is not None):
-            if kind == current:
-                break
+        current, kinds = self._current_type(), index_types(faces)
+        if current in kinds and (current != "FLAT" or kinds[0] == "FLAT"):
+            kinds = ()  # the best that there is, found earlier
+        for kind in kinds:
             try:
                 self._set_type(kind, faces)
                 break
@@ -249,29 +262,44 @@ class Milvus:
         if self._type is None:
             with self._failures():
                 found = self._client.describe_index(self._collection, "vector", timeout=_REQUEST_SECONDS)
-                self._type = str(found["index_type"]) if found else None
+                if found and found.get("metric_type") == "IP":
+                    self._type = str(found["index_type"])
         return self._type
 
     def _set_type(self, kind: str, faces: int) -> None:
         m, ef = self._params.m, self._params.ef_construction
+        if kind != "FLAT" and self._path is None:  # only what is flushed is indexed at once
+            with self._failures():
+                self._client.flush(self._collection, timeout=_REQUEST_SECONDS)
         params = {
             "HNSW": {"M": m, "efConstruction": ef},
             "IVF_FLAT": {"nlist": min(65_536, max(1, round(4 * math.sqrt(faces))))},
         }.get(kind, {})
         with self._failures():
             self._client.release_collection(self._collection, timeout=_REQUEST_SECONDS)
-            if self._client.list_indexes(self._collection, field_name="vector"):
+            if self._client.list_indexes(self._collection, field_name="vector", timeout=_REQUEST_SECONDS):
                 self._client.drop_index(self._collection, "vector", timeout=_REQUEST_SECONDS)
             wanted = self._client.prepare_index_params()
             wanted.add_index("vector", index_type=kind, index_name="vector", metric_type="IP", params=params)
-            self._client.create_index(self._collection, wanted)
+            seconds = max(_BUILD_SECONDS, round(faces / _BUILD_RATE))  # pymilvus heeds whole ones only
+            self._client.create_index(self._collection, wanted, timeout=seconds)
         self._type, self._loaded = kind, False
 
     def _load(self) -> None:
-        if not self._loaded:
-            with self._failures():
-                self._client.load_collection(self._collection)
-            self._loaded = True
+        if self._loaded:
+            return
+        with self._failures():
+            # Many vectors take minutes; a server that hangs is noticed by the limit of a single request.
+            self._client.load_collection(self._collection, timeout=_REQUEST_SECONDS, _async=True)
+            deadline = time.monotonic() + _LOAD_SECONDS
+            while (state := self._load_state()) != "Loaded":
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"it is still {state} after {_LOAD_SECONDS:.0f} seconds")
+                time.sleep(0.1)
+        self._loaded = True
+
+    def _load_state(self) -> str:
+        return str(self._client.get_load_state(self._collection, timeout=_REQUEST_SECONDS)["state"].name)
 
     # Faces -------------------------------------------------------------------------------------
 
@@ -329,8 +357,11 @@ class Milvus:
             with self._failures():
                 self._client.flush(self._collection, timeout=_REQUEST_SECONDS)
 
-    def search(self, queries: F32, k: int) -> I64:
-        """Return the ids of the `k` most similar faces of each query, (m, k), padded with -1."""
+    def search(self, queries: F32, k: int, *, latest: bool = True) -> I64:
+        """Return the ids of the `k` most similar faces of each query, (m, k), padded with -1.
+
+        A server takes up to half a second to see every write; `latest` is False if it need not wait for that.
+        """
         self._load()
         found = np.full((len(queries), k), -1, np.int64)
         params = self._search_params(k)
@@ -343,7 +374,7 @@ class Milvus:
                     limit=k,
                     output_fields=["face"],
                     search_params={"metric_type": "IP", "params": params},
-                    consistency_level="Strong",
+                    consistency_level="Strong" if latest and start == 0 else "Bounded",
                     timeout=_REQUEST_SECONDS,
                 )
                 for line, hits in enumerate(answers, start):
@@ -356,10 +387,8 @@ class Milvus:
             case "HNSW":
                 return {"ef": min(_LARGEST_EF, max(self._params.ef, 2 * k))}
             case "IVF_FLAT":
-                # A sixteenth of the lists, which are at most 65,536.
-                return {"nprobe": max(16, self._lists() // 16)}
-            case "DISKANN":
-                return {"search_list": max(100, 2 * k)}
+                # Recall@20 is 0.93 for a sixteenth of the lists, of 100,000 faces: benchmarks/milvus.py.
+                return {"nprobe": max(16, self._lists() // 4)}
         return {}
 
     def _lists(self) -> int:
@@ -375,7 +404,7 @@ class Milvus:
             self._client.flush(self._collection, timeout=_REQUEST_SECONDS)
             job = self._client.compact(self._collection, timeout=_REQUEST_SECONDS)
             deadline = time.monotonic() + _COMPACT_SECONDS
-            while (state := self._client.get_compaction_state(job)) != "Completed":
+            while (state := self._client.get_compaction_state(job, timeout=_REQUEST_SECONDS)) != "Completed":
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.5)

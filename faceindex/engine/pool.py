@@ -15,26 +15,29 @@ each while nothing else runs on its worker. An item that ends `_DEATHS_ALONE` wo
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from faceindex.cores import cores
-from faceindex.engine import Lost, Place, Worker
+from faceindex.engine import MORE_MEMORY, Lost, Place, Worker
 from faceindex.engine.actor import Actor
-from faceindex.engine.session import joined
+from faceindex.engine.session import Head, joined
 from faceindex.errors import EngineError
 
 __all__ = ["RayEngine"]
 
 _DEATHS_TOGETHER = 2  # of workers, until the items of a batch are tried one by one
 _DEATHS_ALONE = 2
-_DEATHS_AT_START = 10  # one after another, and none was ready in between
+_DEATHS_AT_START = 10  # each of a worker that began after the death before, and none was ready in between
 _OPEN = 8  # batches for each worker that are in work, or wait for one before them
 _WAIT_SECONDS = 0.25  # between two calls of `should_stop`
-_PATIENCE = 30.0  # seconds until a run says that it waits for workers
+_PATIENCE = 30.0  # seconds without a worker until a run says that it waits for one
+_LOOK_SECONDS = 5.0  # between two looks at the cluster: at its head, and at machines that joined
+_HEAD_SECONDS = 30.0  # for which the head may be silent. After 60, Ray ends this process without a word.
 _GPU_CALLS = 2  # batches in a worker with a GPU: one is decoded while the other is in the networks
 
 
@@ -61,6 +64,7 @@ class _Process:
 
     handle: Any
     starting: Any
+    begun: float = field(default_factory=time.monotonic)
     ready: bool = False
     running: dict[Any, _Job] = field(default_factory=dict)
 
@@ -100,6 +104,7 @@ class RayEngine:
         self._on_gpu = False
         self._processes: list[_Process] = []
         self._actor: Any = None
+        self._head: Any = None
 
     def __enter__(self) -> RayEngine:
         return self
@@ -120,22 +125,36 @@ class RayEngine:
         import ray
 
         resources = ray.cluster_resources()
-        gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-        self._on_gpu = self._device.startswith("cuda") or (self._device == "auto" and gpus > 0)
-        there, what = (gpus, "GPUs") if self._on_gpu else (cpus, "cores")
+        self._on_gpu = self._device.startswith("cuda") or (
+            self._device == "auto" and resources.get("GPU", 0) >= 1
+        )
+        what = "GPU" if self._on_gpu else "core"
+        there = self._there(resources)
         if max(self._wanted or 1, 1) > there:
             self.close()
             raise EngineError(
-                f"Ray has {there} {what} for {self._wanted or 1} workers.",
+                f"Ray has {_number(there, what)} for {_number(self._wanted or 1, 'worker')}.",
                 "Choose fewer `actors`, add machines to the cluster, or pass `device='cpu'`.",
             )
         self._number = self._wanted or there
+        self._head = Head(_HEAD_SECONDS)
         options: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if self._on_gpu else {"num_cpus": 1}
         if self._on_gpu:
             options["max_concurrency"] = _GPU_CALLS
         # No restarts and retries by Ray: which batch was lost, and with whom, has to be known here.
         self._actor = ray.remote(Actor).options(max_restarts=0, max_task_retries=0, **options)
         return self._number
+
+    def _there(self, resources: Mapping[str, float]) -> int:
+        """Return how many workers a cluster has room for."""
+        return int(resources.get("GPU" if self._on_gpu else "CPU", 0))
+
+    def _count_again(self) -> None:
+        """Use machines that joined since, unless the number of workers was chosen."""
+        import ray
+
+        if self._wanted is None:
+            self._number = max(self._number, self._there(ray.cluster_resources()))
 
     def close(self) -> None:
         """End the workers; end or leave Ray, as `faceindex.engine.Engine.close`."""
@@ -173,12 +192,12 @@ class RayEngine:
         self._processes.remove(process)
         self._kill(process)
 
-    @staticmethod
-    def _kill(process: _Process) -> None:
+    def _kill(self, process: _Process) -> None:
         import ray
 
-        with contextlib.suppress(Exception):  # it is dead, or Ray is gone
-            ray.kill(process.handle)
+        if self._head.answers():  # else this would wait for it; the worker ends with this process
+            with contextlib.suppress(Exception):  # it is dead, or Ray is gone
+                ray.kill(process.handle)
 
 
 class _Mapping:
@@ -202,10 +221,13 @@ class _Mapping:
         self.open: deque[_Batch] = deque()
         self.queue: deque[_Job] = deque()
         self.deaths_at_start = 0
+        self._died = -math.inf  # when the last of these deaths was noticed
         self.stopped = False
+        self._served = time.monotonic()  # when there was a worker at last
+        self._has_warned = False
 
     def run(self) -> Iterator[list[tuple[Any, Any]]]:
-        began, patient = time.monotonic(), True
+        looked = time.monotonic()
         while True:
             self._take_batches()
             self._start_workers()
@@ -217,15 +239,25 @@ class _Mapping:
             if not self.open and self.batches is None:
                 return
             self._wait()
-            if patient and time.monotonic() - began > _PATIENCE:
-                patient = False
-                if not any(process.ready for process in self.engine._processes):
-                    self.warn(
-                        f"Ray has started no worker for {_PATIENCE:.0f} seconds; its cores may be in use."
-                    )
+            self._watch_workers()
+            if time.monotonic() - looked > _LOOK_SECONDS:
+                if self.engine._head.check():
+                    self.engine._count_again()
+                looked = time.monotonic()
             if not self.stopped and self.should_stop():
                 self.stopped, self.batches = True, None
                 self.queue.clear()
+
+    def _watch_workers(self) -> None:
+        """Say that there are no workers, once each time that there were some."""
+        if any(process.ready for process in self.engine._processes):
+            self._served, self._has_warned = time.monotonic(), False
+        elif not self._has_warned and time.monotonic() - self._served > _PATIENCE:
+            self._has_warned = True
+            self.warn(
+                f"Ray has had no worker for {_PATIENCE:.0f} seconds: its machines are gone, or their cores "
+                "are in use. The run goes on when there is one."
+            )
 
     @staticmethod
     def _finish(batch: _Batch) -> list[tuple[Any, Any]]:
@@ -248,6 +280,8 @@ class _Mapping:
     def _start_workers(self) -> None:
         jobs = len(self.queue) + sum(len(process.running) for process in self.engine._processes)
         while not self.stopped and len(self.engine._processes) < min(self.engine._number, jobs):
+            if not self.engine._head.answers():
+                break
             self.engine._add(self.make)
 
     def _assign(self) -> None:
@@ -302,13 +336,15 @@ class _Mapping:
         """Replace a worker that died, and decide what becomes of its batches."""
         self.engine._remove(process)
         if not process.ready:
-            self.deaths_at_start += 1
+            if process.begun >= self._died:  # else it died with others, such as with their machine
+                self.deaths_at_start += 1
+                self._died = time.monotonic()
             if "creation task" in str(death):
                 raise _broken(death) from death
             if self.deaths_at_start >= _DEATHS_AT_START:
                 raise EngineError(
                     f"{_DEATHS_AT_START} workers on Ray died one after another while they loaded the models.",
-                    "Check that the machines have a gigabyte of memory for each worker; pass fewer `actors`.",
+                    MORE_MEMORY,
                 ) from death
         if self.stopped:
             return
@@ -322,6 +358,10 @@ class _Mapping:
                 self.queue.extendleft(
                     _Job(job.batch, [position], alone=True) for position in reversed(job.positions)
                 )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _broken(error: Exception) -> EngineError:

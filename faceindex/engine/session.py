@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
+import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,9 +20,9 @@ from pathlib import Path
 
 from faceindex.engine import Place, check_installed
 from faceindex.errors import EngineError
-from faceindex.locks import AlreadyLocked, FileLock
+from faceindex.scratch import own_folder, short_parent
 
-__all__ = ["joined"]
+__all__ = ["Head", "joined"]
 
 _STORE_BYTES = 100_000_000
 """Bytes of Ray's object store. A batch of results has some kilobytes; Ray's minimum is 75 MB."""
@@ -71,7 +70,7 @@ def joined(place: Place, cores: int) -> Iterator[None]:
     elif place.address is None:
         with _environment(_LOCAL):
             _import_closed()
-            with _own_folder() as folder:
+            with own_folder(short_parent(_LONGEST), _PREFIX) as folder:
                 yield from _started(folder, cores)
     else:
         # Also for a cluster: this process sends nothing. The cluster is the business of its owner.
@@ -208,47 +207,70 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-# The folder --------------------------------------------------------------------------------------
+# The head ----------------------------------------------------------------------------------------
+
+_ANSWER_SECONDS = 1.0
 
 
-@contextlib.contextmanager
-def _own_folder() -> Iterator[Path]:
-    """Make a folder that only this user can read, and remove it in the end."""
-    parent = Path(tempfile.gettempdir())
-    if len(os.fsencode(parent)) > _LONGEST and Path("/tmp").is_dir():
-        parent = Path("/tmp")
-    _remove_leftovers(parent)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    lock = FileLock(folder / "lock")
+def _is_alive() -> bool:
+    """Return whether the head answers a request with a time limit, which only Ray's own client of it has."""
+    import ray
+    from ray._private import worker
+
+    client = getattr(worker.global_worker, "gcs_client", None)
+    check_alive = getattr(client, "check_alive", None)
+    if check_alive is None:  # another version of Ray: that it takes connections must do
+        return True
     try:
-        yield folder
-    finally:
-        lock.release()
-        _remove(folder)
+        check_alive([], timeout=_ANSWER_SECONDS)
+    except ray.exceptions.RpcError:
+        return False
+    return True
 
 
-def _remove_leftovers(parent: Path) -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        lock = folder / "lock"
-        with contextlib.suppress(OSError, AlreadyLocked):
-            if folder.is_symlink() or not lock.exists() or not _is_own(folder):
-                continue
-            held = FileLock(lock)
-            try:
-                _remove(folder)
-            finally:
-                held.release()
+class Head:
+    """Watches the head of the cluster: without it, calls of Ray wait for a minute and then end this process.
 
+    A head that hangs counts as silent, as well as one that is gone: it is to answer a request, while to
+    connect needs only the kernel of its machine.
 
-def _is_own(folder: Path) -> bool:
-    return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+    Parameters
+    ----------
+    patience : float
+        Seconds for which it may be silent.
+    """
 
+    def __init__(self, patience: float) -> None:
+        import ray
 
-def _remove(folder: Path) -> None:
-    """Remove a folder in which processes that are ending may still write."""
-    for _ in range(10):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.2)
+        self._patience = patience
+        self._address: str = ray.get_runtime_context().gcs_address
+        self._heard = time.monotonic()
+        self._is_lost = False
+
+    def answers(self) -> bool:
+        """Return whether the head answers; waits two seconds at most."""
+        if self._is_lost:
+            return False
+        host, _, port = self._address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+        except OSError:
+            return False
+        if not _is_alive():
+            return False
+        self._heard = time.monotonic()
+        return True
+
+    def check(self) -> bool:
+        """Return whether the head answers; raises `EngineError` if it has been silent for too long."""
+        if self.answers():
+            return True
+        silent = time.monotonic() - self._heard
+        if self._is_lost or silent > self._patience:
+            self._is_lost = True
+            raise EngineError(
+                f"The head of the Ray cluster ({self._address}) has not answered for {silent:.0f} seconds.",
+                "Start the cluster again, and run this again: what is committed stays.",
+            )
+        return False

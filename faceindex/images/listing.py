@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from faceindex.addresses import as_path, real_path
 from faceindex.errors import ImageError
+from faceindex.images.special_files import IN_STORE
 from faceindex.images.volumes import CTIME, INODE, FileIds, Volume
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ def digest_of(trees: list[Tree]) -> str | None:
                 # A byte for each, so that no folder's numbers can be taken for another's.
                 digest.update(b"-" if CTIME in distrusted else b"c" + folder.ctimes.tobytes())
                 digest.update(b"-" if INODE in distrusted else b"i" + folder.inodes.tobytes())
+        digest.update(b"%d\0" % tree.kept.companions[IN_STORE] if tree.kept.companions[IN_STORE] else b"")
         for archives in tree.archives:  # they are not opened, so this decides which members are listed
             rules = "" if archives.rules is None else archives.rules.text()
             digest.update(f"{archives.all_versions} {rules}\0".encode("utf-8", "surrogateescape"))

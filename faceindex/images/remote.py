@@ -10,18 +10,15 @@ come alone, so that an archive or a film costs nothing.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
-from contextlib import suppress
-from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
-from hashlib import blake2b
+import time
 from io import RawIOBase
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from faceindex.addresses import (
-    is_address,
     network_is_forbidden,
     normal_path,
     scheme_of,
@@ -30,9 +27,11 @@ from faceindex.addresses import (
     without_secrets,
 )
 from faceindex.errors import ImageError, Reason, UsageError
-from faceindex.images.containers import Inside, MemberFile
+from faceindex.images.containers import ARCHIVE_SUFFIXES, COMPRESSED_TARS, Inside, MemberFile
 from faceindex.images.formats import IMAGE_SUFFIXES
-from faceindex.images.listing import limited_time
+from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
+from faceindex.images.remote_details import details_of
+from faceindex.images.sftp import SECONDS, failure_of_sftp, is_connected, with_known_hosts
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -42,12 +41,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CONNECTIONS",
     "REMOTE",
-    "Details",
     "check_address",
     "connect",
-    "details_of",
     "failure_of",
+    "is_not_read",
     "is_photo_address",
+    "not_read",
     "presence",
 ]
 
@@ -58,11 +57,6 @@ _HEAD = 1 << 14  # bytes that come first of an object that is not named like a p
 _PIECE = 64 << 20  # bytes of one request: larger than nearly every photo
 _LONGEST = 4_096  # characters of an address
 _UNUSABLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-# Where each library states when an object was modified, and what changes with its content.
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "Last-Modified", "created")
-_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id")
 
 _PACKAGES = {
     "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
@@ -70,26 +64,18 @@ _PACKAGES = {
     "oss": "ossfs", "webdav": "webdav4", "hf": "huggingface_hub",
 }  # fmt: skip
 
+_CREDENTIALS = {
+    "gcsfs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "adlfs": "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "paramiko": "a key in your SSH agent",
+}
+
 _WEB = ("http", "https")
-_lock = threading.Lock()
-
-
-class Details(NamedTuple):
-    """What a store states of an object.
-
-    Attributes
-    ----------
-    size : int
-        Bytes; 0 if unknown.
-    mtime_ns : int
-        Nanoseconds since 1970, limited to 64 bits; 0 if unknown.
-    mark : int
-        63 bits of the hash of its ETag, or of what the store has in place of one; 0 if it has none.
-    """
-
-    size: int
-    mtime_ns: int
-    mark: int
+_SSH = ("sftp", "ssh")
+_SFTP = "fsspec.implementations.sftp.SFTPFileSystem"
+_NOT_READ = (*ARCHIVE_SUFFIXES, *COMPRESSED_TARS, *sorted(VIDEO_SUFFIXES - AMBIGUOUS_SUFFIXES))
+_locks: dict[str, threading.Lock] = {}  # one for each store: one that does not answer must not block others
+_silent: dict[str, float] = {}  # when a store last did not answer
 
 
 def check_address(address: str | os.PathLike[str]) -> str:
@@ -117,7 +103,7 @@ def _check_form(address: str) -> str:
         raise UsageError(
             f"The address {shown} has a password, a signature or a token in it, which is not stored.",
             "Leave it out, and give the credentials as the library of the store takes them, such as "
-            "AWS_PROFILE or AWS_ACCESS_KEY_ID.",
+            f"{_credentials(address)}.",
         )
     if scheme_of(text) in ("file", "local"):
         raise UsageError(f"{shown} is a file of this machine.", "Write its path.")
@@ -134,12 +120,27 @@ def _check_form(address: str) -> str:
 
 
 def is_photo_address(address: str | os.PathLike[str]) -> bool:
-    """Return whether an address names one photo, and no folder.
+    """Return whether an address names one photo, archive or video, and no folder.
 
-    Its name decides that: an address of a web server is always one photo.
+    Its name decides that: an address of a web server is always one.
     """
-    suffix = os.path.splitext(normal_path(address))[1].lower()  # noqa: PTH122
-    return scheme_of(address) in _WEB or suffix in IMAGE_SUFFIXES
+    address = normal_path(address)
+    return scheme_of(address) in _WEB or is_photo_name(address) or is_not_read(address)
+
+
+def is_not_read(name: str) -> bool:
+    """Return whether a name in a store is that of an archive or a video: they would be copied as a whole."""
+    return name.lower().endswith(_NOT_READ)
+
+
+def not_read(address: str) -> ImageError:
+    """Return the error for an archive or a video."""
+    return ImageError(
+        address,
+        Reason.UNSUPPORTED,
+        "an archive or a video in an object store, which is not read there.",
+        "Copy it to this machine.",
+    )
 
 
 def connect(address: str) -> Any:
@@ -184,12 +185,27 @@ def _system_of(address: str) -> Any:
         raise UsageError(
             f"fsspec has no {scheme}:// addresses.", "Write s3://, gs://, az:// or another that it has."
         ) from None
+    is_sftp = f"{kind.__module__}.{kind.__name__}" == _SFTP
+    if is_sftp:
+        kind = with_known_hosts(kind)
     options: dict[str, Any] = {"use_listings_cache": False}
+    top = split_address(address)[0]
     if _PACKAGES.get(scheme) == "s3fs" and "config_kwargs" not in conf.get("s3", {}):
         options["config_kwargs"] = {"max_pool_connections": CONNECTIONS}
     try:
-        with _lock:
-            return _make(kind, kind._get_kwargs_from_urls(address), options)
+        with _locks.setdefault(top, threading.Lock()):
+            if time.monotonic() - _silent.get(top, -math.inf) < SECONDS:
+                raise TimeoutError(f"it did not within the last {SECONDS:.0f} seconds")
+            place = kind._get_kwargs_from_urls(address)
+            try:
+                system = _make(kind, place, options)
+                if is_sftp and not is_connected(system):  # the server closed it, or was away
+                    kind.clear_instance_cache()
+                    system = _make(kind, place, options)
+            except TimeoutError:
+                _silent[top] = time.monotonic()  # otherwise each photo would wait
+                raise
+            return system
     except ImageError:
         raise
     except Exception as error:
@@ -209,19 +225,27 @@ def _make(kind: Any, place: dict[str, Any], options: dict[str, Any]) -> Any:
     return kind(**place)
 
 
+def _credentials(address: str) -> str:
+    """Return where the library of a store looks for credentials."""
+    package = _PACKAGES.get(scheme_of(address), "")
+    return _CREDENTIALS.get(package, "AWS_PROFILE or AWS_ACCESS_KEY_ID")
+
+
 def failure_of(error: Exception, address: str) -> ImageError:
     """Return what an error of a library means for the object at an address."""
     if scheme_of(address) in _WEB:
         error = _failure_of_web(error)
     if isinstance(error, FileNotFoundError):
         return ImageError(address, Reason.MISSING, "there is no such object.", "Check the address.")
+    if scheme_of(address) in _SSH and (failure := failure_of_sftp(error, address)) is not None:
+        return failure
     name = type(error).__name__
     if "Credential" in name or "Token" in name:
         return ImageError(
             address,
             Reason.DENIED,
             f"the store has no valid credentials ({name}).",
-            "Give them as its library takes them, such as AWS_PROFILE or AWS_ACCESS_KEY_ID.",
+            f"Give them as its library takes them, such as {_credentials(address)}.",
         )
     if isinstance(error, PermissionError) or _status_of(error) in (401, 403):
         return ImageError(
@@ -251,31 +275,9 @@ def _failure_of_web(error: BaseException) -> Exception:
 
 
 def _status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error of aiohttp has."""
-    status = getattr(error, "status", None)
-    return status if isinstance(status, int) else None
-
-
-def details_of(info: dict[str, Any]) -> Details:
-    """Return what a store states of an object, from fsspec's description of it."""
-    size = info.get("size", info.get("Size"))
-    mark = next((info[name] for name in _MARKS if info.get(name)), None)
-    digest = b"" if mark is None else blake2b(str(mark).encode(), digest_size=8).digest()
-    time = next((info[name] for name in _TIMES if info.get(name)), None)
-    return Details(int(size or 0), limited_time(_nanoseconds(time)), int.from_bytes(digest, "big") >> 1)
-
-
-def _nanoseconds(time: object) -> int:
-    if isinstance(time, str):
-        with suppress(ValueError, TypeError):
-            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
-    if isinstance(time, str):
-        with suppress(ValueError, TypeError):
-            time = parsedate_to_datetime(time)
-    if isinstance(time, datetime):
-        time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-        return (time - _EPOCH) // timedelta(microseconds=1) * 1_000
-    return int(time * 1_000_000_000) if isinstance(time, (int, float)) else 0
+    """Return the HTTP status of an error: of aiohttp, of Azure's library, or of gcsfs."""
+    names = ("status", "status_code", "code")
+    return next((found for name in names if isinstance(found := getattr(error, name, None), int)), None)
 
 
 def presence(address: str) -> Presence:
@@ -311,6 +313,8 @@ class _Remote:
     """Opens objects; see `faceindex.images.containers.Kind`."""
 
     def open(self, inside: Inside) -> BinaryIO:
+        if is_not_read(inside.path):
+            raise not_read(inside.path)
         return MemberFile(_Object(_connect_for_photo(inside.path), inside.path), 0)
 
     def size_and_time(self, inside: Inside, container: os.stat_result) -> tuple[int, int]:
@@ -403,11 +407,3 @@ def _is_past_end(error: Exception) -> bool:
         or "InvalidRange" in f"{error} {error.__cause__}"
         or ("not satisfiable" in str(error))
     )
-
-
-def is_remote_video(path: str) -> bool:
-    """Return whether a path is the address of a film, by its name: it is not read."""
-    from faceindex.images.moments import AMBIGUOUS_SUFFIXES, VIDEO_SUFFIXES
-
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    return is_address(path) and suffix in VIDEO_SUFFIXES - AMBIGUOUS_SUFFIXES

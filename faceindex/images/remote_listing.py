@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
-from faceindex.addresses import as_path, normal_path, secret_in, split_address
+from faceindex.addresses import as_path, secret_in, split_address
 from faceindex.errors import FaceIndexError, ImageError, Reason, UsageError
 from faceindex.images.ignoring import Rules, rules_from
 from faceindex.images.listing import Candidate, FolderFiles, Tree
 from faceindex.images.members import safe_name
-from faceindex.images.remote import CONNECTIONS, Details, check_address, connect, details_of, failure_of
+from faceindex.images.remote import (
+    CONNECTIONS,
+    check_address,
+    connect,
+    failure_of,
+    is_not_read,
+)
+from faceindex.images.remote_details import Details, details_of
+from faceindex.images.remote_pages import is_junk, pages
 from faceindex.images.special_files import (
     IGNORE_FILE,
-    JUNK,
+    IN_STORE,
     NO_MEDIA,
     companions,
     has_special,
-    is_archive,
     is_partial,
     without,
 )
@@ -35,14 +42,6 @@ __all__ = ["has_objects", "list_address", "list_photos", "read_list"]
 
 _REPORT_EVERY = 1000  # as of `faceindex.images.walk`
 _MOST_NAMED = 3  # names in a problem
-_MOST_LIST_BYTES = 1 << 30
-
-
-class _Found(NamedTuple):
-    """An object; `name` is relative to the listed address."""
-
-    name: str
-    details: Details
 
 
 def list_address(
@@ -62,8 +61,8 @@ def list_address(
     Returns
     -------
     Tree
-        Without files if there are none below the address. A store that cannot be reached is a failure of
-        ``"."``: nothing is known of its objects.
+        Without files if there are none below the address. A folder that cannot be listed is a failure of this
+        folder, and a store that cannot be reached is one of ``"."``: nothing is known of the objects there.
 
     Raises
     ------
@@ -76,11 +75,12 @@ def list_address(
     folders: dict[str, FolderFiles] = {}
     marked: set[str] = set()  # folders with .nomedia
     ignoring: set[str] = set()  # folders with .faceindexignore
+    unlisted: dict[str, ImageError] = {}
     unusable: list[str] = []
     number = count = 0
     try:
         system = connect(address)
-        for page in _pages(system, address):
+        for page in pages(system, address, unlisted):
             for found in page:
                 prefix, _, name = found.name.rpartition("/")
                 prefix += "/" if prefix else ""
@@ -88,7 +88,7 @@ def list_address(
                     marked.add(prefix)
                 elif name == IGNORE_FILE:
                     ignoring.add(prefix)
-                elif _is_junk(found.name):
+                elif is_junk(found.name):
                     continue
                 elif safe_name(found.name) != found.name or secret_in(f"{address}/{found.name}"):
                     number += 1
@@ -106,6 +106,11 @@ def list_address(
         for prefix in sorted(folders):
             if not _is_below(prefix, marked):
                 _sort_out(_in_order(folders.pop(prefix)), patterns, all_versions, tree)
+        for prefix, error in unlisted.items():
+            if patterns.of(prefix)[1]:
+                tree.kept.excluded.append(prefix)
+            elif not _is_below(prefix, marked):
+                tree.failures.append(Candidate(as_path(address), prefix.rstrip("/"), 0, 0, error))
     except ImageError as error:
         tree.folders.clear()  # a part of a list would make the rest look deleted
         tree.failures[:] = [_failure(address, error)]
@@ -163,7 +168,9 @@ def list_photos(addresses: Sequence[str], on_files: Callable[[int], None]) -> li
             part = unique[start : start + _REPORT_EVERY]
             for address, found in zip(part, pool.map(ask, part), strict=True):
                 top, key = split_address(address)
-                if isinstance(found, ImageError):
+                if is_not_read(address) and not isinstance(found, ImageError):
+                    trees[top].kept.companions[IN_STORE] += 1
+                elif isinstance(found, ImageError):
                     trees[top].failures.append(Candidate(as_path(top), key, 0, 0, found))
                 else:
                     _append(folders[top], key, found)
@@ -183,15 +190,19 @@ def has_objects(address: str) -> bool:
     Raises
     ------
     ImageError
-        If the store cannot be reached.
+        If the store cannot be reached, or the folders that it has cannot be listed.
     UsageError
         As `list_address`.
     """
     system = connect(address)
+    unlisted: dict[str, ImageError] = {}
     try:
-        return any(page for page in _pages(system, address, most=1))
+        found = any(page for page in pages(system, address, unlisted, most=1))
     except FileNotFoundError:
         return False
+    if unlisted and not found:
+        raise next(iter(unlisted.values()))
+    return found
 
 
 def read_list(source: str | os.PathLike[str]) -> list[str]:
@@ -287,29 +298,19 @@ def _sort_out(found: FolderFiles, patterns: _Patterns, all_versions: bool, tree:
             found.prefix + name for name, is_it in zip(found.names, out, strict=True) if is_it
         )
         found = without(found, [not is_it for is_it in out])
-    if has_special(found.names):
+    unread = [is_not_read(name) for name in found.names]
+    if any(unread) or has_special(found.names):
         beside = {} if all_versions else companions(zip(found.names, found.sizes, strict=True))
         tree.kept.companions.update(beside.values())
         keep = []
-        for name, size, mtime_ns in zip(found.names, found.sizes, found.times, strict=True):
+        for name, is_unread in zip(found.names, unread, strict=True):
             if is_partial(name):
                 tree.kept.unfinished.append(found.prefix + name)
-            elif is_archive(name):
-                tree.failures.append(_archive(tree.root, found.prefix + name, size, mtime_ns, found.volume))
-            keep.append(not (is_partial(name) or is_archive(name) or name in beside))
+            elif is_unread and name not in beside:
+                tree.kept.companions[IN_STORE] += 1
+            keep.append(not (is_partial(name) or is_unread or name in beside))
         found = without(found, keep)
     tree.folders.append(found)
-
-
-def _archive(root: str, relpath: str, size: int, mtime_ns: int, volume: Volume) -> Candidate:
-    path = as_path(root) / relpath
-    error = ImageError(
-        path,
-        Reason.ARCHIVE,
-        "it is an archive in an object store, which is not entered.",
-        "Copy it to this machine and index it there, or unpack it into the store.",
-    )
-    return Candidate(as_path(root), relpath, size, mtime_ns, error, FileIds(0, 0), volume)
 
 
 class _Patterns:
@@ -356,10 +357,6 @@ def _above(prefix: str) -> str:
     return prefix[: prefix[:-1].rfind("/") + 1]
 
 
-def _is_junk(name: str) -> bool:
-    return any(part.startswith(".") or part.lower() in JUNK for part in name.split("/"))
-
-
 def _is_below(prefix: str, folders: set[str]) -> bool:
     """Return whether a folder is one of some folders, or below one."""
     while folders and prefix:
@@ -367,58 +364,3 @@ def _is_below(prefix: str, folders: set[str]) -> bool:
             return True
         prefix = _above(prefix)
     return False
-
-
-def _pages(system: Any, address: str, most: int | None = None) -> Iterator[list[_Found]]:
-    """Yield the objects below an address, some at a time.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are none, or no such bucket, as far as the store distinguishes the two.
-    ImageError
-        If the store cannot be reached.
-    """
-    try:
-        listed = _pages_of_s3 if hasattr(system, "call_s3") else _pages_by_folder
-        yield from listed(system, address, most)
-    except (FileNotFoundError, MemoryError, FaceIndexError, GeneratorExit):
-        raise
-    except Exception as error:
-        raise failure_of(error, address) from error
-
-
-def _pages_of_s3(system: Any, address: str, most: int | None) -> Iterator[list[_Found]]:
-    """As `_pages`, of a whole bucket or prefix at once: fsspec would keep the details of all objects."""
-    bucket, key, _ = system.split_path(address)
-    prefix = f"{key}/" if key else ""
-    options: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, **system.req_kw}
-    if most is not None:
-        options["MaxKeys"] = most
-    while True:
-        page = system.call_s3("list_objects_v2", **options)
-        yield [
-            _Found(one["Key"][len(prefix) :], details_of(one))
-            for one in page.get("Contents", ())
-            if not one["Key"].endswith("/")  # the mark of an empty folder
-        ]
-        token = page.get("NextContinuationToken")
-        if most is not None or not page.get("IsTruncated") or not token:
-            return
-        options["ContinuationToken"] = token
-
-
-def _pages_by_folder(system: Any, address: str, most: int | None) -> Iterator[list[_Found]]:
-    """As `_pages`, of one folder after the other, whatever the file system is."""
-    base = system._strip_protocol(normal_path(address)).rstrip("/")
-    for folder, inner, files in system.walk(base, detail=True, on_error="raise"):
-        for name in [name for name in inner if _is_junk(name)]:
-            inner.pop(name)
-        prefix = folder[len(base) :].strip("/")
-        yield [
-            _Found(f"{prefix}/{name}" if prefix else name, details_of(info))
-            for name, info in files.items()
-            if name
-        ]
-        if most is not None and files:
-            return

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IGNORE_FILE",
+    "IN_STORE",
     "JUNK",
     "MOST_CLIP_BYTES",
     "NO_MEDIA",
@@ -46,6 +47,9 @@ JUNK = frozenset(
 )
 IGNORE_FILE = ".faceindexignore"  # patterns, see `faceindex.images.ignoring`
 NO_MEDIA = ".nomedia"  # on Android, marks a folder and its subfolders as hidden from galleries
+
+IN_STORE = "store"
+"""The kind of archives and videos in object stores, which are not read there, among the companions."""
 
 MOST_CLIP_BYTES = 30_000_000
 """A larger MOV is a film of its own, whatever is beside it: the clip of a Live Photo has three seconds."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceindex import paths as paths_of_files
-from faceindex.addresses import is_address, normal_path
+from faceindex.addresses import is_address
 from faceindex.errors import ImageError, Reason, UsageError
 from faceindex.images.entered import EnteredFolders, FolderId, folder_id
 from faceindex.images.listing import Archives, Candidate, FolderFiles, Listing, Tree, digest_of
@@ -94,7 +94,7 @@ def walk(
     UsageError
         If one of `paths` does not exist, or one of `patterns` is none. Raised before any folder is walked.
     """
-    addresses = [normal_path(path) for path in paths if is_address(path)]
+    addresses = [os.fspath(path) for path in paths if is_address(path)]
     given = [_existing(path) for path in paths if not is_address(path)]
     are_folders = [paths_of_files.is_folder(path) for path in given]
     files = [path for path, is_folder in zip(given, are_folders, strict=True) if not is_folder]
@@ -122,8 +122,7 @@ def _list_addresses(
     from faceindex.images.remote import check_address, is_photo_address
     from faceindex.images.remote_listing import list_address, list_photos
 
-    for address in addresses:
-        check_address(address)
+    addresses = [check_address(address) for address in addresses]
     photos = [address for address in addresses if is_photo_address(address)]
     folders = [address for address in addresses if not is_photo_address(address)]
     return [list_address(one, rules, all_versions, on_files) for one in folders], list_photos(

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from faceindex.cores import cores
+from faceindex.embed import prepare
 from faceindex.errors import FaceIndexError, ImageError
 from faceindex.images import Picture
 from faceindex.images.exhaustion import has_memory_limit, is_exhausted, is_memory_error, out_of_memory
@@ -139,6 +140,8 @@ def recognise_in_batches(
     running: deque[Future[list[Outcome[_S]]]] = deque()
     batch: list[LoadResult[_S]] = []
     photos = size = 0
+    if number is not None:
+        prepare(recogniser.embedder, number)  # about a face on each photo
     pool = ThreadPoolExecutor(workers, thread_name_prefix="faceindex-recognise", initializer=use_one_thread)
     try:
         with contextlib.closing(iter(loader)) as results:

@@ -80,7 +80,9 @@ def read_unchanged(
         file_ids.clear()
 
     try:
-        for task, content in read_contents(tasks, threads=DECODE_THREADS, should_stop=should_stop):
+        for task, content in read_contents(
+            tasks, threads=DECODE_THREADS, should_stop=should_stop, held=plan.held
+        ):
             record = task.known
             assert record is not None
             if isinstance(content, ImageError) and content.reason in TRY_AGAIN:
@@ -95,6 +97,7 @@ def read_unchanged(
                     summary.read_once += 1
                 else:
                     summary.compared += 1
+                plan.held.take(task.name)
                 file_ids.append((record.id, task.ctime_ns or 0, task.inode or 0))
                 summary.opened += 1
                 on_event(PhotoDone(task.name, record.faces))

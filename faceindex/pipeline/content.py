@@ -11,6 +11,7 @@ from faceindex import images
 from faceindex.addresses import is_address
 from faceindex.errors import ImageError, Reason
 from faceindex.images import Picture
+from faceindex.pipeline.held import Held
 from faceindex.pipeline.plan import Stopped, Task
 from faceindex.store import PhotoRecord
 
@@ -83,6 +84,7 @@ def read_contents(
     threads: int,
     should_stop: Callable[[], bool],
     pictures: Collection[bytes | None] = (),
+    held: Held | None = None,
 ) -> Iterator[tuple[Task, Content | ImageError]]:
     """Read files in threads, without decoding them. Yields them in the given order.
 
@@ -94,6 +96,8 @@ def read_contents(
         Called after each file.
     pictures : collection of bytes
         Hashes of pictures of which the size is needed, to compare it.
+    held : Held, optional
+        Where to keep objects of stores, to recognise them.
 
     Raises
     ------
@@ -103,7 +107,7 @@ def read_contents(
 
     def read(task: Task) -> Content | ImageError:
         try:
-            data = task.read()
+            data = task.read() if held is None or not is_address(task.name) else _object(task, held)
         except ImageError as error:
             is_video = error.reason is Reason.VIDEO and not is_address(task.name)
             return read_video_content(task.name, bool(pictures)) if is_video else error
@@ -126,3 +130,18 @@ def read_contents(
                 raise Stopped
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _object(task: Task, held: Held) -> bytes:
+    """Read an object, and hold it."""
+    found = held.get(task.name)
+    if found is None:
+        try:
+            found = task.read()
+        except ImageError as error:
+            held.put(task.name, error)
+            raise
+        held.put(task.name, found)
+    if isinstance(found, ImageError):
+        raise found
+    return found

@@ -188,6 +188,8 @@ class Summary:
         Those of the `gone` photos whose files are there and are left out by a pattern.
     raw_companions, clips : int
         RAW files beside a JPEG or HEIC of the same shot, and clips of Live Photos, which are not indexed.
+    in_stores : int
+        Archives and videos in object stores, which are not read there.
     unfinished : int
         Photos that could not be read because they are still being written; the next run tries them.
     partial : int
@@ -233,6 +235,7 @@ class Summary:
     excluded: int = 0
     raw_companions: int = 0
     clips: int = 0
+    in_stores: int = 0
     unfinished: int = 0
     partial: int = 0
     older: int = 0

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from faceindex.images.special_files import IN_STORE
 from faceindex.pipeline.drawn import embed_waiting
 from faceindex.pipeline.events import Event, Planned, Scanning, Summary, ignore_event
 from faceindex.pipeline.plan import Plan, Stopped, make_plan
@@ -133,6 +134,7 @@ def index_photos(
             if settled and plan.scan_digest is not None:
                 store.save_scan(plan.scan_digest, _all_unchanged(summary, plan))
         summary.raw_companions, summary.clips = plan.companions["raw"], plan.companions["clip"]
+        summary.in_stores = plan.companions[IN_STORE]
         summary.partial, summary.older = plan.partial, plan.older
     if not summary.interrupted:
         summary.by_hand = embed_waiting(store, recogniser, on_event=on_event, should_stop=should_stop)

@@ -122,7 +122,10 @@ def find_moves(plan: Plan, *, threads: int, should_stop: Callable[[], bool]) -> 
         everything = search.read(lost)
         search.match()
     moves = search.moves
-    moves.tasks = _without_moved(search.tasks, {match.record.id for match in moves.moved})
+    moves.tasks = [
+        replace(task, held=plan.held) if task.name in plan.held else task
+        for task in _without_moved(search.tasks, {match.record.id for match in moves.moved})
+    ]
     moves.lost = [
         record
         for record in (*search.left.values(), *search.others.values())
@@ -270,9 +273,14 @@ class _Search:
     def _read_files(self, tasks: Sequence[Task]) -> None:
         pictures = {record.picture for record in (*self.left.values(), *self.others.values())}
         self._read.update(map(id, tasks))
-        for task, content in read_contents(
-            tasks, threads=self._threads, should_stop=self._should_stop, pictures=pictures
-        ):
+        found = read_contents(
+            tasks,
+            threads=self._threads,
+            should_stop=self._should_stop,
+            pictures=pictures,
+            held=self._plan.held,
+        )
+        for task, content in found:
             if not isinstance(content, ImageError):  # reported when the file is opened
                 self._contents[id(task)] = content
 
@@ -317,6 +325,7 @@ class _Search:
         return record.id not in self._in_place or not exists(self._plan.path_of(record))
 
     def _found(self, record: PhotoRecord, match: Match, *, kept: bool = False) -> None:
+        self._plan.held.take(match.task.name)  # it need not be read again
         if kept:
             self.moves.kept.append(match)
         elif record.id in self._away:

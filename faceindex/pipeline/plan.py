@@ -19,6 +19,7 @@ from faceindex.images.moments import videos_are_readable
 from faceindex.images.walk import Listing
 from faceindex.pipeline.counting import count_records
 from faceindex.pipeline.file_ids import Compared, FileChecks, compare_file_ids, nobody_wrote
+from faceindex.pipeline.held import Held
 from faceindex.pipeline.missing import Place, find_absent
 from faceindex.pipeline.root_paths import Roots, compare_roots, is_archive_path, lost_places, split_path
 from faceindex.pipeline.selection import Selection
@@ -48,6 +49,7 @@ class Task:
     known: PhotoRecord | None
     ctime_ns: int | None = None
     inode: int | None = None
+    held: Held | None = field(default=None, compare=False, repr=False)
 
     at_once: ClassVar[bool] = False
 
@@ -57,20 +59,11 @@ class Task:
         return str(self.path)
 
     def read(self) -> bytes:
-        """Read the file; raises `ImageError`."""
-        return read_file(self.path)
-
-
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Read the file of a photo; raises `ImageError`. Videos in object stores are not copied for that."""
-    if is_address(path):
-        from faceindex.images.remote import is_remote_video
-
-        if is_remote_video(os.fspath(path)):
-            raise ImageError(
-                path, Reason.VIDEO, "it is a video in an object store.", "Copy it to this machine."
-            )
-    return images.read(path)
+        """Read the file, unless that was done; raises `ImageError`."""
+        found = None if self.held is None else self.held.take(self.name)
+        if isinstance(found, ImageError):
+            raise found
+        return images.read(self.path) if found is None else found
 
 
 @dataclass(slots=True)
@@ -95,7 +88,7 @@ class Plan:
     untouched : set of int
         Ids of those photos in `to_compare` to which, by the system, nobody wrote.
     asked : set of (str, str)
-        Root and relative path of the files that were named themselves.
+        Root and relative path of the files and the addresses that were named themselves.
     failed : list of (Task, ImageError)
         Files that the walk could not reach.
     unreached : list of (PhotoRecord, str)
@@ -127,7 +120,8 @@ class Plan:
     excluded : set of int
         The ids of those photos in `gone` that patterns leave out.
     companions : Counter of str
-        Files that are the second file of a shot and are not indexed: ``"raw"`` and ``"clip"``.
+        Files that are the second file of a shot and are not indexed: ``"raw"`` and ``"clip"``; and
+        ``"store"``: archives and videos in object stores.
     partial : int
         Files that are not complete yet, by their names.
     older : int
@@ -163,6 +157,7 @@ class Plan:
     scan_digest: str | None = None
     excluded: set[int] = field(default_factory=set)
     companions: Counter[str] = field(default_factory=Counter)
+    held: Held = field(default_factory=Held)
     partial: int = 0
     older: int = 0
     moments: Moments = field(default_factory=Moments)
@@ -258,7 +253,7 @@ def make_plan(
     plan = Plan(folders=folders, scan_digest=digest, unknown=[os.fspath(path) for path in unknown if prune])
     plan.videos, plan.moments = videos, take_moments(known)
     plan.pruned = places if prune else []
-    plan.asked = {roots.locate(folder, name) for folder, name in split if name != "."}
+    plan.asked = {roots.locate(*one) for one in split if one[1] != "." or is_address(one[0])}
     unchanged: list[PhotoRecord] = []
     differing: list[Compared] = []
     seen: set[tuple[str, str]] = set()

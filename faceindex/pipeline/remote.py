@@ -9,71 +9,52 @@ not this one. A photo of which workers die is set aside, with the reason of thos
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar, TypeAlias
 
-from faceindex import __version__, models, paths
+from faceindex import images, models, paths
+from faceindex.addresses import is_address
 from faceindex.cores import cores
+from faceindex.embed import prepare
 from faceindex.engine import Engine, Lost
+from faceindex.engine.facts import Facts
 from faceindex.errors import EngineError, ImageError, Reason
 from faceindex.images import Picture, containers
 from faceindex.images.limits import BASE_BYTES, LEAST_DECODE, available_memory, limit_memory
+from faceindex.images.opening import open_photo
 from faceindex.models import DetectorSpec, EmbedderSpec
 from faceindex.pipeline.batches import BATCH_PHOTOS, GPU_BATCH_PHOTOS, Outcome, recognise_in_batches
 from faceindex.pipeline.events import Event, Loaded, Loading, Warned
-from faceindex.pipeline.plan import Task, read_file
+from faceindex.pipeline.plan import Task
 from faceindex.recognition import Recogniser
 from faceindex.types import Faces
 
-__all__ = ["Answer", "Facts", "PhotoWorker", "RemoteRecognition", "WorkerPlan"]
+__all__ = ["Answer", "PhotoWorker", "RemoteRecognition", "WorkerPlan", "facts_of"]
 
 _DECODERS = {"raw": "rawpy", "jxl": "pillow_jxl"}
 """The extras that decide which photos can be read, and the modules that they install."""
 
 _Item: TypeAlias = "tuple[int, str]"  # the number of a task, and the path of its photo
 
+_MANY = 1 << 20  # chips that a worker is likely to see
+
 _UNREAD = frozenset({Reason.MISSING, Reason.DENIED, Reason.IO_ERROR})
+# Credentials or a package are missing there. All else may have passed by now: the next run tries it again.
+_UNREAD_IN_STORE = frozenset({Reason.DENIED, Reason.UNSUPPORTED})
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What must be the same where photos are recognised, and where that is.
-
-    Attributes
-    ----------
-    host : str
-        Name of the machine.
-    same : dict of str to str
-        Versions, extras and digests of weights, by what they are of.
-    """
-
-    host: str
-    same: Mapping[str, str]
-
-    @classmethod
-    def of_this_process(cls, detector: DetectorSpec, embedder: EmbedderSpec) -> Facts:
-        """Collect the facts; raises `WeightsNotFound` or `WeightsInvalid`."""
-        same = {"faceindex": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
-        for extra, module in _DECODERS.items():
-            same[f"the extra '{extra}'"] = "installed" if find_spec(module) else "not installed"
-        for weight in (*detector.weights, *embedder.weights):
-            same[weight.name] = f"SHA-256 {models.pinned_sha256(weight)}"
-        return cls(platform.node(), same)
-
-    def check(self, other: object) -> None:
-        """Compare with the facts of a worker; raises `EngineError`, which names both, if they differ."""
-        assert isinstance(other, Facts)
-        for what, here in self.same.items():
-            there = other.same.get(what)
-            if there != here:
-                raise EngineError(
-                    f"{what} differs: {there} at a worker on {other.host}, {here} on {self.host}.",
-                    "Install the same on all machines.",
-                )
+def facts_of(detector: DetectorSpec, embedder: EmbedderSpec) -> Facts:
+    """Collect what must be the same for a photo. Raises `WeightsNotFound` or `WeightsInvalid`."""
+    same = {
+        f"the extra '{extra}'": "installed" if find_spec(module) else "not installed"
+        for extra, module in _DECODERS.items()
+    }
+    for weight in (*detector.weights, *embedder.weights):
+        same[weight.name] = f"SHA-256 {models.pinned_sha256(weight)}"
+    return Facts.of_this_process(same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +129,7 @@ class PhotoWorker:
     """Recognises photos by their paths; a `faceindex.engine.Worker`."""
 
     def __init__(self, plan: WorkerPlan) -> None:
-        self._facts = Facts.of_this_process(plan.detector, plan.embedder)
+        self._facts = facts_of(plan.detector, plan.embedder)
         self._limit: AbstractContextManager[None] = limit_memory(BASE_BYTES + _decode_bytes(plan))
         self._limit.__enter__()  # for as long as the process lives
         for spec in (plan.detector, plan.embedder):
@@ -160,6 +141,8 @@ class PhotoWorker:
             device=plan.device,
             settings=plan.settings,
         )
+        # The vectors of a photo are the same whatever this worker had before, or did not live to have.
+        prepare(self._recogniser.embedder, _MANY)
 
     def about(self) -> Facts:
         """Return what is installed here."""
@@ -188,7 +171,7 @@ class _Photo:
     at_once: ClassVar[bool] = False
 
     def read(self) -> bytes:
-        return read_file(self.name)
+        return images.read(self.name)
 
 
 class RemoteRecognition:
@@ -229,7 +212,7 @@ class RemoteRecognition:
         """
         if not self._is_loaded:
             on_event(Loading())
-        facts = self._facts = self._facts or Facts.of_this_process(self._plan.detector, self._plan.embedder)
+        facts = self._facts = self._facts or facts_of(self._plan.detector, self._plan.embedder)
         workers = self._engine.start()
         most = GPU_BATCH_PHOTOS if self._on_gpu() else max(1, min(BATCH_PHOTOS, -(-len(tasks) // workers)))
 
@@ -258,16 +241,16 @@ class RemoteRecognition:
             return Outcome(task, None, None, _ended_workers(task.name, answer.deaths))
         outcome = answer.outcome(task)
         error = outcome.result
-        if (
-            isinstance(error, ImageError)
-            and error.reason in _UNREAD
-            and answer.host != facts.host
-            and _is_readable(task.name)
+        if isinstance(error, ImageError) and _is_only_there_unread(
+            task.name, error, answer.host != facts.host
         ):
             raise EngineError(
                 f"A worker on {answer.host} cannot read {task.name} ({error.reason.value}), but this "
                 f"machine ({facts.host}) can.",
-                "Mount the folder on all machines, at the same path and readable for the user that runs Ray.",
+                "Install the same packages and give the same credentials on all machines, before Ray starts."
+                if is_address(task.name)
+                else "Mount the folder on all machines, at the same path and readable for the user that runs "
+                "Ray.",
             )
         return outcome
 
@@ -286,8 +269,24 @@ def _ended_workers(path: str, deaths: int) -> ImageError:
     )
 
 
+def _is_only_there_unread(path: str, error: ImageError, is_other_host: bool) -> bool:
+    """Return whether a worker cannot read a photo that this process can read.
+
+    Workers on the same machine have the same files; but their credentials are those with which Ray started.
+    """
+    if is_address(path):
+        return error.reason in _UNREAD_IN_STORE and _is_readable(path)
+    return error.reason in _UNREAD and is_other_host and _is_readable(path)
+
+
 def _is_readable(path: str) -> bool:
     """Return whether this process can read a photo, or its container."""
+    if is_address(path):
+        try:
+            with open_photo(path) as file:
+                return bool(file.read(1))
+        except (ImageError, OSError):
+            return False
     inside = containers.locate(path)
     try:
         with paths.open_for_reading(path if inside is None else inside.container) as file:

@@ -153,6 +153,8 @@ class _Run:
         elsewhere = {record.id: self.plan.path_of(record) for record in self.plan.elsewhere}
         self._lost = LostPhotos(moves.lost, elsewhere)
         self.whereabouts.keep(moves)
+        if self.elsewhere is not None:
+            self.plan.held.clear()  # workers request the objects themselves
         return moves.tasks
 
     def read_unchanged(self, should_stop: Callable[[], bool]) -> list[Task]:

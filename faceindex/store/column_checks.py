@@ -26,6 +26,7 @@ _INSIDE = (
     f"{_PATH} OR substr({{0}}, 1, 1) = x'2f'"
     " OR instr(CAST('/' || {0} || '/' AS BLOB), CAST('/../' AS BLOB))"
 )
+_AWAY = f"{_PATH} OR root_id IS NOT NULL AND ({_INSIDE})"  # absolute once the root is gone
 _CLUSTER = f"typeof({{0}}) <> 'integer' OR {{0}} NOT BETWEEN 0 AND {MOST_CLUSTERS - 1}"
 _PERSON = f"typeof({{0}}) <> 'integer' OR {{0}} NOT BETWEEN 1 AND {MOST_PEOPLE - 1}"
 _SIMILARITY = "typeof({0}) NOT IN ('real', 'integer') OR abs({0}) > 1.01"
@@ -97,7 +98,7 @@ _COLUMNS: dict[str, tuple[dict[str, str], str | None]] = {
         {"face_id": _or_null(_INTEGER), "vector_row": _NATURAL, "geometry": _SHAPE},
         "DELETE FROM transfer_images WHERE image_id IN (SELECT image_id FROM transfer_faces WHERE {where})",
     ),
-    "away_images": ({"relpath": _INSIDE}, "DELETE FROM away_images WHERE {where}"),
+    "away_images": ({"relpath": _AWAY}, "DELETE FROM away_images WHERE {where}"),
     "away_faces": (
         {"vector_row": _NATURAL, "geometry": _SHAPE}, "DELETE FROM away_faces WHERE {where}",
     ),

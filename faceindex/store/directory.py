@@ -9,12 +9,14 @@ from pathlib import Path
 from faceindex.errors import IndexCorrupt, IndexLocked, StoreError, UsageError
 from faceindex.locks import NO_LOCKS, AlreadyLocked, FileLock
 from faceindex.safe_open import UnsafeFile, check_own
+from faceindex.scratch import remove_leftovers
 
 __all__ = [
     "CATALOG",
     "DIGESTS",
     "IN_WORK",
     "LOCK",
+    "PARTS",
     "REDIRECT",
     "THUMBNAILS",
     "VECTORS",
@@ -42,6 +44,7 @@ _WITHOUT_ROWS = 64  # bytes of a vector file that has a header at most
 CATALOG, VECTORS, LOCK = "catalog.sqlite", "vectors.f32", "lock"
 DIGESTS = "catalog.digests"  # of the pages of the catalog; see `faceindex.store.pages`
 IN_WORK = "in-work"  # the photos that a run is working on; see `faceindex.store.suspects`
+PARTS = ".parts-"  # start of the names of folders with the arrays of a run; see `faceindex.api.distributed`
 REDIRECT = ".review-"  # start of the names of files that open a browser; see `faceindex.review.redirect`
 THUMBNAILS = "thumbnails.sqlite"  # derived; see `faceindex.store.thumbnail_cache`
 _FILES = (CATALOG, CATALOG + "-wal", CATALOG + "-shm", DIGESTS, IN_WORK, THUMBNAILS, LOCK)
@@ -89,7 +92,9 @@ def is_derived_name(name: str) -> bool:
 
 
 def remove_stale_files(directory: Path, vectors: str, *, with_part: bool) -> None:
-    """Delete vector files and HNSW indexes of earlier and of discarded models; only the writer may call this.
+    """Delete vector files and HNSW indexes of earlier and of discarded models, and arrays of killed runs.
+
+    Only the writer may call this.
 
     A file that cannot be deleted, because a reader has it open on Windows, is deleted the next time.
 
@@ -101,6 +106,7 @@ def remove_stale_files(directory: Path, vectors: str, *, with_part: bool) -> Non
     with_part : bool
         Whether the unfinished vector file of the next models is in use too.
     """
+    remove_leftovers(directory, PARTS)
     used = {vectors, hnsw_name(vectors)} | ({part_name(next_vectors_name(vectors))} if with_part else set())
     for path in directory.iterdir():
         if _NUMBERED.fullmatch(path.name) and path.name not in used:

@@ -14,6 +14,7 @@ import numpy as np
 from faceindex.documents import Result
 from faceindex.errors import IndexCorrupt, IndexNotFound, IndexVersionError, StoreError
 from faceindex.locks import find_holder
+from faceindex.scratch import find_leftovers
 from faceindex.store import migrations
 from faceindex.store.catalog import Catalog
 from faceindex.store.checks import find_damage
@@ -21,6 +22,7 @@ from faceindex.store.directory import (
     CATALOG,
     DIGESTS,
     LOCK,
+    PARTS,
     THUMBNAILS,
     check_catalog_files,
     hnsw_name,
@@ -268,3 +270,6 @@ def _unused_files(catalog: Catalog, directory: Path) -> Iterator[Problem]:
     for path in sorted(directory.iterdir()):
         if is_numbered(path.name) and path.name not in used:
             yield Problem(path.name, "unused", f"{path} is not used by the index.")
+    for path in find_leftovers(directory, PARTS):
+        what = f"{path} has vectors of faces that a killed run of `cluster` left."
+        yield Problem(path.name, "unused", what)

@@ -49,6 +49,8 @@ __all__ = [
     "unpack_geometry",
 ]
 
+_PHOTOS, _FACES = ("images", "away_images"), ("faces", "away_faces")  # there, and away
+
 GEOMETRY = np.dtype(
     [
         ("boxes", "<f4", 4),
@@ -220,8 +222,18 @@ def stored_boxes(catalog: Catalog, faces: Sequence[int]) -> list[tuple[bytes, by
     return [found[face] for face in faces]
 
 
-def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int, int]]:
+def matched_marks(
+    catalog: Catalog, pictures: Sequence[bytes], *, away: bool = False
+) -> list[tuple[int, int]]:
     """Match the marks on some pictures to the faces on the photos with these pictures.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    pictures : sequence of bytes
+        Each has a mark.
+    away : bool
+        Match them to the faces on photos that are away instead.
 
     Returns
     -------
@@ -238,8 +250,8 @@ def matched_marks(catalog: Catalog, pictures: Sequence[bytes]) -> list[tuple[int
         marks.setdefault(picture, []).append((mark, box))
     faces = catalog.query(
         f"SELECT i.id, i.picture, i.orientation, i.width, i.height, f.id, substr(f.geometry, 1, {BOX_BYTES})"
-        f" FROM images i JOIN faces f ON f.image_id = i.id WHERE i.picture IN ({placeholders(pictures)})"
-        " ORDER BY f.id",
+        f" FROM {_PHOTOS[away]} i JOIN {_FACES[away]} f ON f.image_id = i.id"
+        f" WHERE i.picture IN ({placeholders(pictures)}) ORDER BY f.id",
         pictures,
     )
     on_photo: dict[int, list[int]] = {}

@@ -16,6 +16,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from faceindex.store.migrations import WITH_COPIES
+from faceindex.store.sqlite import chunks
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -120,17 +121,50 @@ class ForgottenTables:
         }
 
     def places_of_away(self, faces: Sequence[int]) -> list[Place]:
-        """Return the places of faces on photos that are away, where their pictures are known."""
+        """Return the places of faces on photos that are away.
+
+        A photo whose picture is unknown cannot be read now: the hash of its content stands for the picture.
+        """
         return [place for _, place in self._located("away_faces", "f.id", faces)]
 
-    def away_of_clusters(self, clusters: Sequence[int]) -> list[int]:
-        """Return the faces on photos that are away which were in some clusters."""
-        return [
-            int(face)
-            for (face,) in self._catalog.query_in(
-                "SELECT id FROM away_faces WHERE cluster_id IN ({}) ORDER BY id", clusters
+    def away_among(self, faces: Sequence[int]) -> set[int]:
+        """Return those of some faces that are on photos that are away."""
+        found = self._catalog.query_in("SELECT id FROM away_faces WHERE id IN ({})", faces)
+        return {int(face) for (face,) in found}
+
+    def away_clusters(self) -> dict[int, int]:
+        """Return the faces on photos that are away which were in clusters, with these."""
+        found = self._catalog.query("SELECT id, cluster_id FROM away_faces WHERE cluster_id IS NOT NULL")
+        return {int(face): int(cluster) for face, cluster in found}
+
+    def marks_of_away(self, faces: Sequence[int]) -> dict[int, int]:
+        """Return the mark of each of some faces on photos that are away, where there is one.
+
+        These are the marks that the faces get when they come back.
+        """
+        from faceindex.store.faces import matched_marks
+
+        found: dict[int, int] = {}
+        pictures = self._catalog.query_in(
+            "SELECT DISTINCT i.picture FROM away_faces f JOIN away_images i ON i.id = f.image_id"
+            " WHERE i.picture IN (SELECT picture FROM marks) AND f.id IN ({})",
+            faces,
+        )
+        for chunk in chunks(sorted({picture for (picture,) in pictures})):
+            found.update(matched_marks(self._catalog, chunk, away=True))
+        wanted = set(faces)
+        return {int(face): int(mark) for face, mark in found.items() if face in wanted}
+
+    def contents_of_away(self, faces: Sequence[int]) -> set[bytes]:
+        """Return the contents (hashes of files) of the photos that are away with some faces."""
+        return {
+            content
+            for (content,) in self._catalog.query_in(
+                "SELECT DISTINCT i.content_hash FROM away_faces f JOIN away_images i ON i.id = f.image_id"
+                " WHERE i.content_hash IS NOT NULL AND f.id IN ({})",
+                faces,
             )
-        ]
+        }
 
     def faces_at(self, places: Iterable[Place]) -> tuple[list[int], list[int]]:
         """Return the faces at some places: those of the index, and those on photos that are away."""
@@ -152,12 +186,14 @@ class ForgottenTables:
 
         from faceindex.orientation import to_stored
 
-        photos = "images" if table == "faces" else "away_images"
+        photos, key = ("images", "i.picture")
+        if table == "away_faces":
+            photos, key = ("away_images", "coalesce(i.picture, i.content_hash)")
         found = []
         for face, picture, orientation, width, height, box in self._catalog.query_in(
-            f"SELECT f.id, i.picture, i.orientation, i.width, i.height, substr(f.geometry, 1, 16)"
+            f"SELECT f.id, {key}, i.orientation, i.width, i.height, substr(f.geometry, 1, 16)"
             f" FROM {table} f JOIN {photos} i ON i.id = f.image_id"
-            f" WHERE i.picture IS NOT NULL AND {column} IN ({{}})",
+            f" WHERE {key} IS NOT NULL AND {column} IN ({{}})",
             values,
         ):
             size = np.maximum(np.array([width, height, width, height], np.float32), np.float32(1))

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from faceindex.store.records import HnswParams
     from faceindex.types import F32, I64
 
-__all__ = ["LIST_RANGE", "MOST_NEIGHBOURS", "Connect", "NeighbourIndex"]
+__all__ = [
+    "BUILD_ANEW",
+    "LIST_RANGE",
+    "MOST_NEIGHBOURS",
+    "Connect",
+    "NeighbourIndex",
+    "is_missing",
+    "own_files",
+]
+
+BUILD_ANEW = "`faceindex doctor --repair` builds it anew."
+"""The remedy for one that is damaged or lost."""
 
 LIST_RANGE = 4096
 """Width of the greatest range of ids that is listed at once; Milvus returns 16,384 at most."""
@@ -37,6 +48,9 @@ class NeighbourIndex(Protocol):
 
     name: str
     erases_by_rebuilding: bool
+
+    def reach(self) -> None:
+        """Connect, and make ready what a collection needs."""
 
     def dimension(self) -> int | None:
         """Return the dimension of the vectors; None if there is no collection of this face index."""
@@ -71,8 +85,11 @@ class NeighbourIndex(Protocol):
     def finish(self, faces: int) -> None:
         """Prepare for searching so many faces, after the last of some writes."""
 
-    def search(self, queries: F32, k: int) -> I64:
-        """Return the ids of the `k` most similar faces of each query, (m, k), padded with -1."""
+    def search(self, queries: F32, k: int, *, latest: bool = True) -> I64:
+        """Return the ids of the `k` most similar faces of each query, (m, k), padded with -1.
+
+        False for `latest` allows an answer that is some seconds old: no write is newer.
+        """
 
     def erase(self) -> str | None:
         """Make deletions final, as far as possible; return a sentence on what is not certain, or None."""
@@ -86,4 +103,24 @@ Connect: TypeAlias = "Callable[[str, str, Path, HnswParams, bool], NeighbourInde
 
 Takes the address (``milvus:...``), the id and the directory of the face index, the parameters of an HNSW
 graph, and whether the user gave the address in this very command: one that an index names is trusted less.
+Makes no file; `NeighbourIndex.reach` and `NeighbourIndex.create` do.
 """
+
+
+def own_files(address: str, directory: Path) -> Path | None:
+    """Return the path of a neighbour index that lies in the index directory; None for that of a server.
+
+    The address of the first is ``milvus:NAME``, without a slash.
+    """
+    name = address.partition(":")[2]
+    return None if "/" in name else directory / name
+
+
+def is_missing(path: Path) -> bool:
+    """Return whether there is no neighbour index at a path of `own_files`, or an empty folder."""
+    try:
+        return not any(path.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # what opens it reports why it cannot be read

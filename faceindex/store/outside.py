@@ -13,6 +13,7 @@ until it can be listed. So nothing depends on a list of deletions that could be 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ import numpy as np
 from faceindex.errors import FaceIndexError, SearchUnavailable
 from faceindex.store.digests import blocks_from
 from faceindex.store.exact import select_best, top_k
-from faceindex.store.neighbours import LIST_RANGE, MOST_NEIGHBOURS
+from faceindex.store.neighbours import BUILD_ANEW, LIST_RANGE, MOST_NEIGHBOURS
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -42,6 +43,9 @@ _LAST = (1 << 63) - 1
 _TOGETHER = 256  # queries whose candidates are compared together
 _SPLIT = 16  # parts of a range of ids whose number differs
 
+_RETRY_SECONDS = 60.0  # after a failure, until a search tries it again
+_RETRY_FACTOR = 10.0  # or so many times as long as it took to fail: of a server that hangs, minutes
+
 _log = logging.getLogger(__name__)
 
 
@@ -60,11 +64,13 @@ class OutsideSearch:
         self._connect = connect
         self._index: NeighbourIndex | None = None
         self._verified = False
+        self._seen: tuple[str, int] | None = None  # the watermark up to which it has answered
         self._warned = False
+        self._next_try = 0.0
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        index, self._index, self._verified = self._index, None, False
+        index, self._index, self._verified, self._seen = self._index, None, False, None
         if index is not None:
             index.close()
 
@@ -85,6 +91,8 @@ class OutsideSearch:
     def find(self, queries: F32, k: int, live: LiveRows, vectors: VectorFile) -> tuple[I64, F32] | None:
         """Find the nearest rows, with their exact similarities; None, after one warning, if it is no use.
 
+        What has failed is not tried again for a minute, and longer if it took long to fail.
+
         Returns
         -------
         rows : (m, k) int64
@@ -95,12 +103,19 @@ class OutsideSearch:
         wanted = min(k, live.faces)
         if not covered or not wanted or not len(queries) or k + _SLACK > MOST_NEIGHBOURS:
             return None
+        begun = time.monotonic()
+        if begun < self._next_try:
+            return None
         try:
             index = self.index()
             if not self._verified:
                 self._verify(index, live, vectors, covered)
-            ids = index.search(queries, k + _SLACK)
+            state = (vectors.path.name, covered)
+            ids = index.search(queries, k + _SLACK, latest=state != self._seen)
+            self._seen = state
         except FaceIndexError as error:
+            now = time.monotonic()
+            self._next_try = now + max(_RETRY_SECONDS, _RETRY_FACTOR * (now - begun))
             self.warn(error, "All faces are compared instead: the answers are exact, and take longer.")
             return None
         rows = live.rows_of(ids)
@@ -123,7 +138,7 @@ class OutsideSearch:
     def _verify(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> None:
         """Check once that it has the faces that the watermark says; raises `SearchUnavailable` if not."""
         if problem := self.problem(index, live, vectors, covered):
-            raise SearchUnavailable(problem, "`faceindex doctor --repair` builds it anew.")
+            raise SearchUnavailable(problem, BUILD_ANEW, mended_by_rebuilding=True)
         self._verified = True
 
     def problem(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> str | None:
@@ -178,13 +193,17 @@ class OutsideSearch:
             After forgetting: what is not certain to be gone.
         """
         index, name, erasing = self.index(), vectors.path.name, self._catalog.search_erasing
+        self._seen = None
         mark = self._catalog.searched(name)
         rebuild = rebuild or (erasing and index.erases_by_rebuilding)
         if mark is None or rebuild or mark[0] > live.rows or self._is_other(index, live, vectors, mark[0]):
             index.drop()
-            index.create(vectors.dimension)
             mark = (0, 0)
-            self._mark(name, *mark)
+            with self._catalog.transaction(keep_scans=True, uncounted=True):
+                self._catalog.set_searched(name, *mark)
+                if index.erases_by_rebuilding:  # the forgotten are gone, also if it cannot be built now
+                    self._catalog.delete("search_erasing")
+            index.create(vectors.dimension)
         lacking = mark[0] + np.flatnonzero(live.alive[mark[0] : live.rows])
         self._write(index, lacking, live, vectors, progress)
         written = len(lacking)
@@ -197,19 +216,23 @@ class OutsideSearch:
             if erasing:
                 self._catalog.delete("search_erasing")
             self._catalog.set_searched(name, live.rows, live.faces)
-        self._verified = True
+        self._verified, self._next_try = True, 0.0
         return written, note
 
     def _is_other(self, index: NeighbourIndex, live: LiveRows, vectors: VectorFile, covered: int) -> bool:
         """Whether it must be built anew: faces that are merely missing can be written again."""
         if self._verified:
             return False
-        dimension = index.dimension()
-        if dimension != vectors.dimension:
-            return True
-        return index.count(0, _LAST) >= int(live.alive[:covered].sum()) and (
-            self.problem(index, live, vectors, covered) is not None
-        )
+        try:
+            if index.dimension() != vectors.dimension:
+                return True
+            return index.count(0, _LAST) >= int(live.alive[:covered].sum()) and (
+                self.problem(index, live, vectors, covered) is not None
+            )
+        except SearchUnavailable as error:
+            if error.mended_by_rebuilding:  # its files are damaged
+                return True
+            raise
 
     def _mark(self, name: str, rows: int, faces: int) -> None:
         with self._catalog.transaction(keep_scans=True, uncounted=True):

@@ -133,19 +133,29 @@ class PhotoNames:
         UsageError
             If the photo is not in the index.
         """
-        written = normal_path(photo)
-        if is_address(written):
-            for record in self.records:
-                if written in (self.path(record), self.name(record)):
-                    return record.id
-        absolute = os.path.abspath(written)  # noqa: PTH100
-        real = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))  # noqa: PTH118, PTH119, PTH120
+        written, paths = _spellings(photo)
         for record in self.records:
-            if self.name(record) == written or self.path(record) in (absolute, real):
+            if self.name(record) == written or self.path(record) in paths:
                 return record.id
         raise UsageError(
             f"{os.fspath(photo)} is not in the index.", "Index it with `faceindex index PATH...` first."
         )
+
+    def find_away(self, photo: str | os.PathLike[str], away: Iterable[PhotoRecord]) -> list[PhotoRecord]:
+        """Return those of some photos that are away which had this name or path.
+
+        Several pictures may have been at a path, one after the other.
+        """
+        written, paths = _spellings(photo)
+        found = []
+        for record in away:
+            if not record.root_id:  # its root is gone, and its path is absolute
+                is_it = record.relpath in paths
+            else:
+                is_it = self.name(record) == written or self.path(record) in paths
+            if is_it:
+                found.append(record)
+        return found
 
     def leads_to_photo(self, path: str | os.PathLike[str]) -> bool:
         """Return whether a path is one of the photos, after following symbolic links on both sides.
@@ -169,6 +179,16 @@ class PhotoNames:
             if any(os.path.realpath(os.path.join(here, link)) == real for link in names & _links(here)):  # noqa: PTH118
                 return True
         return False
+
+
+def _spellings(photo: str | os.PathLike[str]) -> tuple[str, tuple[str, ...]]:
+    """Return how a photo is written, and the paths that this means."""
+    written = normal_path(photo)
+    if is_address(written):
+        return written, (written,)
+    absolute = os.path.abspath(written)  # noqa: PTH100
+    real = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))  # noqa: PTH118, PTH119, PTH120
+    return written, (absolute, real)
 
 
 def _links(folder: str) -> set[str]:

@@ -234,8 +234,8 @@ class ScanCounts:
     unreadable : mapping of str to int
         Photos that could not be read, by reason.
     companions : mapping of str to int
-        Files that were left out as the second file of a shot, by kind; and ``"video"``: those of `ignored`
-        that are videos.
+        Files that were left out as the second file of a shot, by kind; ``"store"``: archives and videos in
+        object stores; and ``"video"``: those of `ignored` that are videos.
     """
 
     photos: int = 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from faceindex.errors import FaceIndexError, SearchUnavailable
 from faceindex.store.counts import count_faces
+from faceindex.store.neighbours import is_missing, own_files
 
 if TYPE_CHECKING:
     from faceindex.store.catalog import Catalog
@@ -68,6 +69,11 @@ class Searching:
     def address(self) -> str | None:
         """The address that was chosen; None for the built-in search."""
         return self._catalog.search()
+
+    @property
+    def erasing(self) -> bool:
+        """Whether the chosen index may still have vectors that were forgotten."""
+        return self._catalog.search_erasing
 
     def close(self) -> None:
         """Close the connection."""
@@ -126,7 +132,12 @@ class Searching:
         if address is not None:
             index = self._open(address)
             try:
+                index.reach()
                 index.dimension()
+            except SearchUnavailable as error:
+                if error.mended_by_rebuilding:  # it is not this index's own yet
+                    raise SearchUnavailable(error.problem, "Delete it, or choose another name.") from None
+                raise
             finally:
                 index.close()
         left = self._leave() if earlier is not None else None
@@ -176,7 +187,6 @@ class Searching:
         try:
             return self.require_up_to_date(progress, least=least, rebuild=rebuild)
         except FaceIndexError as error:
-            self._failed = True
             _log.warning(
                 "%s The index itself is complete. The next command that changes it tries again. %s",
                 error.problem,
@@ -187,7 +197,7 @@ class Searching:
     def require_up_to_date(
         self, progress: Callable[[int, int], None] | None = None, *, least: int = 0, rebuild: bool = False
     ) -> int:
-        """As `catch_up`, but raises `SearchUnavailable` or `UsageError`."""
+        """As `catch_up`, but raises `SearchUnavailable` or `UsageError`; `catch_up` gives up after that."""
         if self._catalog.search() is None or not (rebuild or self._lags(least)):
             return 0
         outside = self.outside()
@@ -195,7 +205,9 @@ class Searching:
         with self._current():
             rows = self._rows()
             live = rows.search().live()
+        self._failed = True
         written, note = outside.catch_up(live, rows.file, progress, rebuild=rebuild)
+        self._failed = False
         self.note = note or self.note
         return written
 
@@ -205,7 +217,16 @@ class Searching:
         mark = catalog.searched(catalog.vectors_name)
         if least:
             return catalog.rows - (mark[0] if mark is not None else 0) >= least
-        return mark != (catalog.rows, count_faces(catalog)) or catalog.search_erasing
+        if mark != (catalog.rows, count_faces(catalog)) or catalog.search_erasing:
+            return True
+        address = catalog.search()
+        own = None if address is None else own_files(address, self._directory)
+        return own is not None and is_missing(own)  # restored without it, for example
+
+    def invalidate(self) -> None:
+        """Have the chosen index built anew by the next `catch_up`, and search exactly until then."""
+        with self._catalog.transaction(keep_scans=True, uncounted=True):
+            self._catalog.delete("searched")
 
     def check(self, queries: int, neighbours: int, least_recall: float) -> tuple[list[str], float | None]:
         """Return what is wrong with the chosen index, and its recall; see `OutsideSearch.check`."""

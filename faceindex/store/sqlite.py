@@ -40,12 +40,6 @@ _Value = TypeVar("_Value")
 
 _CHUNK = 500  # parameters per statement; SQLite before 3.32 allows 999
 _BUSY_MS = 30_000
-_PRAGMAS = (
-    f"busy_timeout = {_BUSY_MS}",
-    "trusted_schema = OFF",
-    "cell_size_check = ON",
-    "mmap_size = 0",
-)
 _LONGEST = 1 << 28  # bytes of a value; the longest one, the faces of a step of `read_columns`, takes 10 MB
 
 # In the schema of a table or an index, without spaces: generated columns, constraints, virtual tables, and

@@ -82,3 +82,57 @@ def test_an_unknown_algorithm_suggests_a_similar_one(indexed, run) -> None:
     result = run("cluster", "--algorithm", "kmean")
     assert result.exit_code == 2
     assert "Did you mean 'kmeans'?" in result.stderr
+
+
+def test_part_size(indexed, run) -> None:
+    """Each person comes into a part of its own; the same option later changes nothing."""
+    whole = run("cluster").stdout.splitlines()
+    result = run("cluster", "--part-size", "4", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert [cluster["faces"] for cluster in document["clusters"]] == [4, 4, 4]
+    assert document["parameters"]["part_size"] == 4
+    assert (document["started_over"], document["kept"]) == (True, 12)  # ids stay too
+    assert not json.loads(run("cluster", "--part-size", "4", "--json").stdout)["started_over"]
+    assert run("cluster", "--part-size", "100", "--rebuild").stdout.splitlines()[4:] == whole[4:]
+    assert not [path for path in indexed.iterdir() if path.name.startswith(".parts-")]
+
+
+def test_a_part_size_without_use(indexed, run) -> None:
+    result = run("cluster", "--part-size", "1")
+    assert result.exit_code == 2
+    assert "--part-size is 1. Choose 2 or more." in " ".join(result.stderr.split())
+    result = run("cluster", "--algorithm", "kmeans", "--k", "3", "--part-size", "4")
+    assert result.exit_code == 2
+    assert "kmeans" in result.stderr and "Leave out --part-size" in " ".join(result.stderr.split())
+    run("cluster")
+    assert run("cluster", "--restore", "--part-size", "4").exit_code == 2
+
+
+def test_on_ray_is_checked_first_and_few_faces_start_nothing(indexed, run, monkeypatch) -> None:
+    monkeypatch.setattr("faceindex.api.extraction.check_installed", lambda: None)
+    for words, message in (
+        (["--on", "dask"], "error: --on is 'dask'."),
+        (["--actors", "2"], "error: --actors are of no use without --on. Pass --on ray too."),
+        (
+            ["--on", "ray", "--restore"],
+            "error: --restore searches for no faces. Leave out --on and --actors.",
+        ),
+        (
+            ["--on", "ray", "--algorithm", "kmeans", "--k", "3"],
+            "error: --on divides the search for similar faces, which kmeans does not need. Leave out --on "
+            "and --actors, or choose another --algorithm.",
+        ),
+    ):
+        result = run("cluster", *words)
+        assert result.exit_code == 2
+        assert message in " ".join(result.stderr.split())
+    assert "Ray" not in run("cluster", "--on", "ray").stderr
+    few = run("cluster", "--on", "ray", "-v")
+    assert few.exit_code == 0
+    assert "Ray was not started: it searches among more than 20,000 faces, if many are new." in few.stderr
+    run("cluster", "--part-size", "4")
+    unchanged = run("cluster", "--part-size", "4", "--on", "ray", "-v")
+    assert unchanged.exit_code == 0
+    expected = "Ray was not started: nothing has changed, or at most 4 faces had to be grouped anew."
+    assert expected in " ".join(unchanged.stderr.split())

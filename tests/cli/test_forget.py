@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,21 @@ def test_faces_photos_and_clusters(named: Path, run: Callable[..., Any]) -> None
     document = json.loads(done.stdout)
     assert (document["named"], document["on_photos"], document["photos"], document["places"]) == (5, 1, 1, 0)
     assert json.loads(run("status", "--json").stdout)["faces"] == 6
+
+
+def test_photos_and_clusters_that_are_gone_are_forgotten(
+    named: Path, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    faces = json.loads(run("faces", "--json").stdout)["faces"]
+    cluster = next(face["cluster"] for face in faces if face["person"] == "Ben")
+    photos = [Path(face["photo"]) for face in faces if face["cluster"] == cluster]
+    shutil.rmtree(photos[0].parent)
+    run("index", "album")
+    done = run("forget", "--photo", str(photos[0]), "--dry-run")
+    assert done.stdout.startswith("1 photo would be forgotten:"), done.stdout
+    done = run("forget", str(cluster), "--dry-run")
+    assert done.stdout.startswith(f"{len(photos)} faces would be forgotten:"), done.stdout
+    assert f"{len(photos)} faces on photos that are gone" in done.stdout
+    document = json.loads(run("forget", str(cluster), "--yes", "--json").stdout)
+    assert (document["faces"], document["away"]) == (len(photos), len(photos))
+    assert run("doctor").exit_code == 0

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 from video_files import scenes, write_video
 
+from faceindex.images import moments
 from faceindex.pipeline import plan
 
 pytest.importorskip("av", reason="PyAV is not installed")
@@ -52,11 +53,20 @@ def test_a_film_from_index_to_export(
 def test_videos_that_are_not_read_are_no_error(
     film: Path, index_album: Callable[..., Any], run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "videos_are_readable", lambda: False)
+    for module in (plan, moments):
+        monkeypatch.setattr(module, "videos_are_readable", lambda: False)
     done = index_album("album")
     assert (done.exit_code, done.stderr.count("film.mp4")) == (0, 0)
     assert "videos left out 1 `pip install 'faceindex[video]'` reads them" in " ".join(done.stdout.split())
     assert json.loads(run("index", "album", "--json").stdout)["videos_left_out"] == 1
+
+
+def test_nothing_is_to_be_installed_for_videos_that_are_not_wanted(
+    film: Path, run: Callable[..., Any]
+) -> None:
+    done = run("index", "album", "--no-videos")
+    assert "videos left out 1" in " ".join(done.stdout.split())
+    assert "pip install" not in done.stdout
 
 
 def test_a_film_of_nobody(album: Path, indexed: Path, run: Callable[..., Any]) -> None:

@@ -64,6 +64,17 @@ def test_faces_keep_their_photos_and_order(net: LandmarkNet, portrait: Image, fo
     assert np.abs(first.landmarks[1] - first.landmarks[0]).max() > 0
 
 
+def test_landmarks_do_not_depend_on_the_other_faces_of_a_batch(
+    net: LandmarkNet, portrait: Image, found: Detections
+) -> None:
+    boxes = found.boxes + np.arange(12, dtype=np.float32)[:, None]
+    faces = Detections(boxes, found.landmarks.repeat(12, 0), found.scores.repeat(12))
+    (together,) = net.locate([portrait], [faces])
+    for n in (1, 2, 3, 5):  # of one to three, the landmarks moved by 3e-5 pixels
+        (some,) = net.locate([portrait], [faces[:n]])
+        np.testing.assert_allclose(some.landmarks, together.landmarks[:n], rtol=0, atol=1e-6)
+
+
 def test_where_there_is_no_face_the_landmarks_stay(net: LandmarkNet) -> None:
     blank = np.full((80, 80, 3), 127, np.uint8)
     marks = np.arange(10, dtype=np.float32).reshape(1, 5, 2)

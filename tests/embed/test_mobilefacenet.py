@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from faceindex.embed import depthwise
+from faceindex.embed import depthwise, prepare
 from faceindex.embed.mobilefacenet import MobileFaceNet
 from faceindex.embed.mobilefacenet_net import TorchNetwork
 from faceindex.errors import UsageError, WeightsInvalid, WeightsNotFound
@@ -204,3 +204,14 @@ def test_pool_weights_every_position():
 
 def test_the_spec_describes_the_network(spec: EmbedderSpec):
     assert (spec.dimension, spec.alignment.name, spec.alignment.size) == (192, "arcface", 112)
+
+
+def test_a_chip_has_one_vector_whatever_comes_before_it_and_beside_it(make, chips):
+    first, later = make(), make()
+    prepare(first, 1000)
+    for _ in range(4):
+        later.embed(chips)  # as many as the plain network takes
+    together = later.outputs(chips[:8])
+    # In a batch of one to three, they differed by 5e-5.
+    for n in range(1, 8):
+        np.testing.assert_allclose(first.outputs(chips[:n]), together[:n], rtol=0, atol=2e-6)

@@ -129,16 +129,17 @@ def _photos(events: list[Event]) -> list[Event]:
 def test_weights_that_differ_are_an_error_that_names_both(
     tmp_path: Path, album: Path, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from faceindex.engine.facts import Facts
     from faceindex.errors import EngineError
-    from faceindex.pipeline.remote import Facts
+    from faceindex.pipeline import remote
 
-    here = Facts.of_this_process
+    here = remote.facts_of
 
     def other(detector: Any, embedder: Any) -> Facts:
         facts = here(detector, embedder)
         return replace(facts, same={**facts.same, "net.pt": "SHA-256 aa"})
 
-    monkeypatch.setattr(Facts, "of_this_process", other)
+    monkeypatch.setattr(remote, "facts_of", other)
     with FaceIndex.create(tmp_path / "index", detector="fake", embedder="fake") as index:
         with pytest.raises(EngineError, match=r"^net\.pt differs: .* at a worker on .*, SHA-256 aa on "):
             index.add([album], on="ray")
@@ -219,14 +220,15 @@ def test_the_command_is_killed_and_goes_on_and_leaves_nothing(
         killed.kill()
         killed.communicate()
         assert _until(lambda: not _with_text(temporary)), "processes of Ray are left"
-        assert len(list(Path(temporary).glob("fi-ray-*"))) == 1  # goes away with the next run
+        left = list(Path(temporary).glob("fi-ray-*"))
+        assert len(left) == 1  # goes away with the next run
         with FaceIndex.open(tmp_path / ".faceindex") as opened:
             committed = len(opened)
         assert 0 < committed < 84
 
         stopped = _start(tmp_path, Path(temporary))
         command.append(stopped)
-        time.sleep(2)
+        assert _until(lambda: list(Path(temporary).glob("fi-ray-*")) not in (left, [])), "Ray did not start"
         stopped.send_signal(signal.SIGINT)
         output, errors = stopped.communicate(timeout=120)
         summary = json.loads(output)

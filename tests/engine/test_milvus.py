@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 
 from faceindex.api.opening import connect_search
 from faceindex.api.searching import IndexSearching
+from faceindex.engine import milvus
 from faceindex.engine.milvus import Milvus, connect, index_types
 from faceindex.engine.milvus_embedded import Embedded
 from faceindex.errors import SearchUnavailable
@@ -160,10 +164,36 @@ def test_other_index_types_and_single_ranges(directory: Path) -> None:
 
 
 def test_index_types_by_size() -> None:
-    assert index_types(1000, embedded=False) == ("FLAT",)
-    assert index_types(100_000, embedded=True)[0] == "HNSW"
-    assert index_types(10_000_000, embedded=False)[0] == "DISKANN"
-    assert "DISKANN" not in index_types(10_000_000, embedded=True)
+    assert index_types(1000) == ("FLAT",)
+    assert index_types(100_000) == ("HNSW", "IVF_FLAT", "FLAT")
+
+
+@pytest.mark.parametrize(
+    ("current", "faces", "tried", "found"),
+    [
+        ("FLAT", 100, [], "FLAT"),
+        ("HNSW", 100, ["FLAT"], "FLAT"),
+        ("FLAT", 100_000, ["HNSW", "IVF_FLAT"], "IVF_FLAT"),
+        ("IVF_FLAT", 100_000, [], "IVF_FLAT"),  # not HNSW again and again
+        ("DISKANN", 100_000, ["HNSW", "IVF_FLAT"], "IVF_FLAT"),
+    ],
+)
+def test_the_index_type_that_a_server_can_build(
+    monkeypatch: pytest.MonkeyPatch, current: str, faces: int, tried: list[str], found: str
+) -> None:
+    index = Milvus("http://nas:19530", "", "Milvus at http://nas:19530", ID, HnswParams())
+    index._type, asked = current, []
+
+    def set_type(kind: str, faces: int) -> None:
+        asked.append(kind)
+        if kind == "HNSW":
+            raise SearchUnavailable("It takes too long.", "Wait.")
+        index._type = kind
+
+    monkeypatch.setattr(index, "_set_type", set_type)
+    monkeypatch.setattr(index, "_load", lambda: None)
+    index.finish(faces)
+    assert (asked, index._type) == (tried, found)
 
 
 @pytest.mark.usefixtures("lite")
@@ -214,20 +244,23 @@ def test_a_missing_package_names_the_extra(
     monkeypatch.setitem(sys.modules, "pymilvus", types.ModuleType("pymilvus"))
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(SearchUnavailable, match=missing) as caught:
-        connect(ADDRESS, ID, directory, HnswParams(), True)
+        connect(ADDRESS, ID, directory, HnswParams(), True).reach()
+    assert not directory.exists()
     assert "pip install 'faceindex[milvus]'" in caught.value.remedy
 
 
-class Refusing:
+class Refusing(types.ModuleType):
     """A pymilvus whose server repeats what it was sent."""
 
     def MilvusClient(self, uri: str, token: str, **more: object) -> object:  # noqa: N802
         raise RuntimeError(f"login of {token} at {uri} failed; password {token.split(':')[1]}")
 
 
-def test_a_token_never_appears() -> None:
+def test_a_token_never_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymilvus", Refusing("pymilvus"))
+    server = Milvus("http://nas:19530", "root:hunter2", "Milvus at http://nas:19530", ID, HnswParams())
     with pytest.raises(SearchUnavailable) as caught:
-        Milvus(Refusing(), "http://nas:19530", "root:hunter2", "Milvus at http://nas:19530", ID, HnswParams())
+        server.reach()
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
     assert caught.value.__cause__ is None
@@ -274,7 +307,7 @@ def test_going_back_erases_a_database_that_another_process_has_open(store: Store
     commit(store, unit_vectors(9, 0), 0)
     store.searching.catch_up()
     store.searching.close()
-    other = Embedded(directory / "milvus.db")
+    other = Embedded(directory / "milvus.db", create=False)
     try:
         assert searching.choose("auto") is None
         assert not (directory / "milvus.db").exists()
@@ -295,3 +328,73 @@ def test_commands_import_nothing_of_it(command: str, tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert done.stdout.splitlines()[-1].strip() == "LOADED"
+
+
+def test_every_request_has_a_time_limit() -> None:
+    """The client's methods that send nothing are the only ones without."""
+    tree = ast.parse(Path(milvus.__file__).read_text("utf-8"))
+    without = {
+        call.func.attr
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and ast.unparse(call.func.value) == "self._client"
+        and "timeout" not in {keyword.arg for keyword in call.keywords}
+    }
+    assert without == {"create_schema", "prepare_index_params"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server in a process of its own, and its address: Milvus Lite at a TCP port."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, threading\n"
+            "from milvus_lite.adapter.grpc.server import start_server_in_thread as start\n"
+            "server, database, port = start(sys.argv[1], host='127.0.0.1', port=0)\n"
+            "print(port, flush=True)\n"
+            "threading.Event().wait()",
+            str(tmp_path / "served"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, f"milvus:http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP")
+@pytest.mark.usefixtures("lite")
+def test_a_server_that_hangs_costs_one_wait(
+    server: tuple[subprocess.Popen[str], str],
+    store: Store,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    process, address = server
+    commit(store, unit_vectors(50, 1), 0)
+    store.searching.choose(address)
+    store.searching.require_up_to_date()
+    monkeypatch.setattr(milvus, "_REQUEST_SECONDS", 1.0)
+    with Store.open(directory) as reader, caplog.at_level(logging.WARNING, "faceindex"):
+        reader.searching.connect = connect_search
+        outside = reader.searching.outside()
+        assert outside is not None
+        index = outside.index()
+        assert index.dimension() == DIMENSION
+        process.send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        with pytest.raises(SearchUnavailable):
+            index.count(0, EVERY)  # loads first
+        for seed in range(20):
+            same_as_exact(reader, unit_vectors(2, seed))
+        assert time.monotonic() - begun < 15
+        process.send_signal(signal.SIGCONT)
+    assert len(caplog.records) == 1

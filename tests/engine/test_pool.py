@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from engine_fakes import Doubler, make_failing, make_unusable
 
-from faceindex.engine import Lost, Place, parse
-from faceindex.engine.pool import RayEngine
+from faceindex.engine import MORE_MEMORY, Lost, Place, parse
+from faceindex.engine.pool import RayEngine, _Mapping, _Process
 from faceindex.errors import EngineError, UsageError
 
 # Not `importorskip`: Ray that is started for a run must not be imported before.
@@ -59,6 +59,28 @@ def test_results_come_in_order_and_few_batches_are_taken_ahead(engine: RayEngine
     rest = [pair for batch in found for pair in batch]
     assert [(item, result[0]) for item, result in rest] == [(n, 2 * n) for n in range(1, 60)]
     assert len({result[1] for _, result in rest}) <= 2  # a worker stays for all its batches
+
+
+def test_a_batch_that_takes_long_does_not_fill_the_memory(engine: RayEngine, tmp_path: Path) -> None:
+    taken, seen = [], []
+
+    def batches() -> Iterator[list[int]]:
+        for number in range(60):
+            taken.append(number)
+            yield [number]
+
+    def stop_stalling() -> bool:
+        """Called between the waits: note what is taken once all others have been idle for a while."""
+        if len(taken) == 16 and (tmp_path / "calls").exists() and len(_calls(tmp_path)) == 16:
+            seen.append(len(taken))
+            if len(seen) == 8:  # two seconds
+                (tmp_path / "go").touch()
+        return False
+
+    found = [*_map(engine, Doubler(str(tmp_path), stalled=(0,)), batches(), should_stop=stop_stalling)]
+    assert [(item, result[0]) for batch in found for item, result in batch] == [(n, 2 * n) for n in range(60)]
+    assert len(seen) >= 8
+    assert set(seen) == {16}
 
 
 def test_a_worker_that_dies_costs_its_batch_alone(engine: RayEngine, tmp_path: Path) -> None:
@@ -141,3 +163,49 @@ def test_places() -> None:
     for wrong in ("", "dask", "ray:", "ray:ray://host:1", "rays"):
         with pytest.raises(UsageError, match="`on` is"):
             parse(wrong)
+
+
+class _Starting:
+    """An engine whose workers are made here and die while they load."""
+
+    def __init__(self) -> None:
+        self._number = 12
+        self._processes: list[_Process] = []
+
+    def add(self, number: int) -> list[_Process]:
+        added = [_Process(None, object()) for _ in range(number)]
+        self._processes += added
+        return added
+
+    def _remove(self, process: _Process) -> None:
+        self._processes.remove(process)
+
+
+def _starting_mapping() -> tuple[_Starting, _Mapping]:
+    engine = _Starting()
+    more = {"check": id, "should_stop": bool, "warn": id}
+    return engine, _Mapping(engine, None, iter(BATCHES), **more)  # type: ignore[arg-type]
+
+
+def test_workers_that_die_together_while_they_load_are_one_death() -> None:
+    """A large machine that goes away takes all of its workers, whose ends may be heard of one by one."""
+    engine, mapping = _starting_mapping()
+    large = engine.add(12)
+    for process in large[:6]:
+        mapping._bury(process, RuntimeError("the machine is gone"))
+    engine.add(6)  # in their place, elsewhere
+    for process in large[6:]:
+        mapping._bury(process, RuntimeError("the machine is gone"))
+    assert mapping.deaths_at_start == 1
+    assert len(engine._processes) == 6
+
+
+def test_workers_that_die_one_after_another_while_they_load_end_the_run() -> None:
+    engine, mapping = _starting_mapping()
+    for _ in range(9):
+        for process in engine.add(2):
+            mapping._bury(process, RuntimeError("it died"))
+    (last,) = engine.add(1)
+    with pytest.raises(EngineError, match=r"^10 workers on Ray died one after another") as raised:
+        mapping._bury(last, RuntimeError("it died"))
+    assert raised.value.remedy == MORE_MEMORY

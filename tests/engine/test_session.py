@@ -12,7 +12,6 @@ import pytest
 
 from faceindex.engine import Place, check_installed, session
 from faceindex.errors import EngineError
-from faceindex.locks import FileLock
 
 # Not `importorskip`: Ray that is started for a run must not be imported before.
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra 'ray' is not installed")
@@ -87,17 +86,6 @@ def test_the_environment_is_restored(ray_folder: Path) -> None:
         assert os.environ["FACEINDEX_TEST_A"] == "1"
     assert "FACEINDEX_TEST_A" not in os.environ
     assert os.environ["PATH"] != "x"
-
-
-def test_folders_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    names = ("fi-ray-killed", "fi-ray-alive", "fi-ray-no-lock", "other")
-    for name in names:
-        (tmp_path / name / "r").mkdir(parents=True)
-        if name != "fi-ray-no-lock":
-            (tmp_path / name / "lock").touch()
-    with FileLock(tmp_path / "fi-ray-alive" / "lock"):
-        session._remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(set(names) - {"fi-ray-killed"})
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ import pytest
 from faceindex.errors import ImageError, Reason
 from faceindex.images import remote
 from faceindex.images.containers import exists, locate, status
-from faceindex.images.remote import connect, details_of, failure_of, presence
+from faceindex.images.remote import connect, failure_of, presence
+from faceindex.images.remote_details import details_of
 
 NOON = datetime(2020, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
 NOON_NS = int(NOON.timestamp()) * 1_000_000_000

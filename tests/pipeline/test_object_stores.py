@@ -17,6 +17,7 @@ import pytest
 
 from faceindex import FaceIndex, images
 from faceindex.errors import Reason, UsageError
+from faceindex.images import remote
 from faceindex.store import Status, Store
 
 fsspec = pytest.importorskip("fsspec")
@@ -35,6 +36,7 @@ class Bucket:
         self.away = False
         self.delay = 0.0
         self.refused: set[str] = set()
+        self.unlisted: dict[str, OSError] = {}
         self._lock = threading.Lock()
 
     def put(self, name: str, person: int, mark: int = 0) -> None:
@@ -73,6 +75,9 @@ def bucket(tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPa
     def listed(self: Any, path: str, *arguments: Any, **options: Any) -> Any:
         if found.away:
             raise ConnectionError("the server at https://me:password@host/?sig=secret is away")
+        for name, error in found.unlisted.items():
+            if path.rstrip("/").endswith(f"/{name}"):
+                raise error
         return ls(self, path, *arguments, **options)
 
     monkeypatch.setattr(MemoryFileSystem, "cat_file", read)
@@ -104,6 +109,7 @@ def test_each_object_is_read_once_and_only_if_it_is_new_or_changed(index: FaceIn
     bucket.put("new.png", 2, mark=8)
     bucket.delete("1987/b.png")
     summary = index.add(TOP)
+    assert sorted(bucket.requests) == ["a.png", "new.png"]
     assert (summary.new, summary.changed, summary.gone, summary.unchanged) == (1, 1, 1, 1)
     after = faces(index)
     assert sorted(after) == ["1987/c.png", "a.png", "new.png"]
@@ -124,15 +130,16 @@ def test_a_moved_object_keeps_its_face(index: FaceIndex, bucket: Bucket) -> None
 def test_a_new_etag_alone_makes_an_object_read_again(
     index: FaceIndex, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from faceindex.images import remote, remote_listing
+    from faceindex.images import remote_details, remote_listing, remote_pages
 
     marks = {"/bucket/photos/a.png": "one"}
 
-    def details(info: dict[str, Any]) -> remote.Details:
+    def details(info: dict[str, Any]) -> remote_details.Details:
         fixed = {"size": info["size"], "mtime": 1.0, "ETag": marks.get(info["name"], "same")}
-        return remote.details_of(fixed)
+        return remote_details.details_of(fixed)
 
     monkeypatch.setattr(remote_listing, "details_of", details)
+    monkeypatch.setattr(remote_pages, "details_of", details)
     index.add(TOP)
     bucket.requests.clear()
     assert index.add(TOP).unchanged == 3
@@ -147,7 +154,7 @@ def test_a_new_etag_alone_makes_an_object_read_again(
     bucket.requests.clear()
     summary = index.add(TOP)
     assert summary.altered == 1
-    assert set(bucket.requests) == {"a.png"}
+    assert bucket.requests == ["a.png"]  # compared and recognised
     bucket.requests.clear()
     assert index.add(TOP).unchanged == 3
     assert bucket.requests == []
@@ -176,6 +183,47 @@ def test_a_store_that_is_away_loses_nothing(index: FaceIndex, bucket: Bucket) ->
     assert index.add(TOP).unchanged == 3
 
 
+def test_a_folder_that_cannot_be_listed_loses_nothing(
+    index: FaceIndex, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("1987/june/d.png", 0, mark=8)
+    assert index.add(TOP).new == 4
+    before = faces(index)
+    for error, reason in (
+        (PermissionError(13, "denied"), "permission denied"),
+        (OSError(110, "Connection timed out"), "input/output error"),
+    ):
+        for name, unread in (("1987", 3), ("1987/june", 1)):
+            bucket.unlisted = {name: error}
+            summary = index.add(TOP)
+            assert (summary.gone, summary.missing, summary.unchanged) == (0, 0, 4 - unread)
+            assert summary.unreadable == {reason: 1}
+            assert faces(index) == before
+            with Store.open(index.directory) as store:
+                records = store.photos().values()
+            failed = {one.relpath for one in records if one.failed and one.status is Status.OK}
+            assert failed == {photo for photo in before if photo.startswith(name)}
+    bucket.unlisted = {"1987/june": FileNotFoundError()}  # deleted while the store is listed
+    assert index.add(TOP).gone == 1
+
+    bucket.unlisted = {"1987": PermissionError(13, "denied")}
+    bucket.system.pipe_file("/bucket/photos/.faceindexignore", b"1987/")
+    summary = index.add(TOP)
+    assert (summary.unreadable, sorted(faces(index))) == ({}, ["a.png"])
+    bucket.delete(".faceindexignore")
+    bucket.delete("a.png")
+    assert remote.presence(TOP) == "missing"  # nothing is known of what it has
+
+    def away(self: Any, path: str, **options: Any) -> Any:
+        raise ConnectionError
+
+    # If the store does not answer any more, the rest of its folders need not be tried.
+    bucket.unlisted = {"1987": OSError(110, "Connection timed out")}
+    monkeypatch.setattr(type(bucket.system), "info", away)
+    (failure,) = images.walk([TOP])
+    assert (failure.relpath, failure.error and failure.error.reason) == (".", Reason.IO_ERROR)
+
+
 def test_an_emptied_bucket_counts_as_missing(index: FaceIndex, bucket: Bucket) -> None:
     index.add(TOP)
     before = faces(index)
@@ -186,6 +234,29 @@ def test_an_emptied_bucket_counts_as_missing(index: FaceIndex, bucket: Bucket) -
     assert faces(index) == before
     assert index.add(TOP, prune=True).gone == 3
     assert faces(index) == {}
+
+
+def test_a_folder_of_a_web_server_is_refused(index: FaceIndex) -> None:
+    for address in ("https://host/folder/", "https://host"):
+        with pytest.raises(UsageError, match="has no list of its files"):
+            index.add(address)
+    assert index.roots() == []
+
+
+def test_what_is_held_is_limited() -> None:
+    from faceindex.errors import ImageError
+    from faceindex.pipeline.held import Held
+
+    held = Held(10_000)
+    error = ImageError("x", Reason.MISSING, "there is no such object.", "Check the address.")
+    held.put("a", bytes(6_000))
+    held.put("b", bytes(6_000))
+    held.put("c", error)
+    assert ("a" in held, "b" in held, held.get("c")) == (True, False, error)
+    assert held.take("a") == bytes(6_000)
+    assert held.take("a") is None
+    held.put("b", bytes(6_000))
+    assert "b" in held
 
 
 def test_an_object_that_fails_is_tried_again(index: FaceIndex, bucket: Bucket) -> None:
@@ -227,12 +298,18 @@ def test_what_a_walk_leaves_out(index: FaceIndex, bucket: Bucket) -> None:
     bucket.system.pipe_file("/bucket/photos/notes.txt", b"notes " * 100_000)
     summary = index.add(TOP)
     assert sorted(faces(index)) == ["1987/b.png", "1987/c.png", "a.png", "drafts/keep.png"]
-    assert summary.unreadable == {"archive cannot be read": 1}
-    assert (summary.videos_left_out, summary.ignored, summary.partial) == (1, 1, 1)
+    assert (summary.unreadable, summary.in_stores) == ({}, 2)
+    assert (summary.videos_left_out, summary.ignored, summary.partial) == (0, 1, 1)
     assert not {"old.zip", "film.mp4", "scans/x.png", "private/x.png"} & set(bucket.requests)
     bucket.requests.clear()
-    index.add(TOP)
+    summary = index.add(TOP)
+    assert (summary.in_stores, summary.unchanged) == (2, 4)
     assert bucket.requests == [".faceindexignore", "drafts/.faceindexignore"]
+    bucket.system.pipe_file("/bucket/photos/clip.MOV", bytes(100))
+    bucket.delete("old.zip")
+    bucket.delete("film.mp4")
+    assert index.add(TOP).in_stores == 1
+    assert index.add(f"{TOP}/clip.MOV").in_stores == 1
 
 
 def test_single_photos_belong_to_their_bucket(index: FaceIndex, bucket: Bucket) -> None:

@@ -17,7 +17,7 @@ from faceindex.engine import Lost
 from faceindex.errors import EngineError, ImageError, Reason, UsageError
 from faceindex.pipeline import index_photos
 from faceindex.pipeline.batches import Outcome
-from faceindex.pipeline.remote import Answer, Facts, RemoteRecognition, WorkerPlan, _decode_bytes
+from faceindex.pipeline.remote import Answer, RemoteRecognition, WorkerPlan, _decode_bytes, facts_of
 
 
 class Here:
@@ -55,7 +55,7 @@ def plan(fake_models: ModuleType) -> WorkerPlan:
     return WorkerPlan(fake_models.DETECTOR, fake_models.EMBEDDER, 20.0, "cpu", {}, 1 << 30)
 
 
-def _run(index: FaceIndex, album: Path, engine: Here, plan: WorkerPlan, **more: Any) -> Any:
+def _run(index: FaceIndex, album: Path | str, engine: Here, plan: WorkerPlan, **more: Any) -> Any:
     def load() -> Any:
         raise AssertionError("this process needs no networks")
 
@@ -94,6 +94,78 @@ def test_a_photo_that_only_a_worker_cannot_read(index: FaceIndex, album: Path, p
     assert len(index) == 0
 
 
+@pytest.mark.parametrize(
+    ("reason", "ends"),
+    [(Reason.IO_ERROR, False), (Reason.MISSING, False), (Reason.DENIED, True), (Reason.UNSUPPORTED, True)],
+)
+def test_an_object_that_a_worker_cannot_read(
+    index: FaceIndex, album: Path, plan: WorkerPlan, reason: Reason, ends: bool
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    for path in album.rglob("*.png"):
+        system.pipe_file(f"/workers/{path.relative_to(album).as_posix()}", path.read_bytes())
+    fails = iter([True])
+
+    def change(answer: Answer) -> Answer:
+        if not next(fails, False):
+            return answer
+        return replace(answer, result=("memory://workers/x", reason.value, "it failed.", "Look."))
+
+    try:
+        if ends:
+            with pytest.raises(EngineError, match="give the same credentials"):
+                _run(index, "memory://workers", Here(change), plan)
+            return
+        summary = _run(index, "memory://workers", Here(change), plan)
+        assert (summary.new, summary.unreadable) == (11, {reason.value: 1})
+        assert _run(index, "memory://workers", Here(), plan).new == 1
+    finally:
+        system.rm("/workers", recursive=True)
+
+
+def test_no_object_is_held_while_workers_request_them(
+    index: FaceIndex,
+    tmp_path: Path,
+    plan: WorkerPlan,
+    fake_models: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    from faceindex.pipeline import held
+
+    system = fsspec.filesystem("memory")
+
+    def put(first_mark: int) -> None:
+        for number in range(5):
+            colour = fake_models.colour_of(number)
+            photo = fake_models.make_photo(tmp_path / "one.png", colour, mark=first_mark + number)
+            system.pipe_file(f"/workers/{number}.png", photo.read_bytes())
+
+    all_held: list[held.Held] = []
+    make = held.Held.__init__
+
+    def note(self: held.Held) -> None:
+        make(self)
+        all_held.append(self)
+
+    monkeypatch.setattr(held.Held, "__init__", note)
+    most: list[int] = []
+
+    def look(answer: Answer) -> Answer:
+        most.append(max(one._used for one in all_held))
+        return answer
+
+    try:
+        put(1)
+        assert _run(index, "memory://workers", Here(look), plan).new == 5
+        put(20)
+        assert _run(index, "memory://workers", Here(look), plan).changed == 5
+    finally:
+        system.rm("/workers", recursive=True)
+    assert set(most) == {0}
+
+
 def test_a_photo_that_nobody_can_read(index: FaceIndex, album: Path, plan: WorkerPlan) -> None:
     def change(answer: Answer) -> Answer:
         for path in album.rglob("*.png"):
@@ -127,7 +199,7 @@ def test_an_error_of_a_run_keeps_what_is_committed(
 
 @pytest.mark.parametrize("what", ["faceindex", "Python", "the extra 'raw'", "net.pt"])
 def test_facts_that_differ(plan: WorkerPlan, what: str) -> None:
-    here = Facts.of_this_process(plan.detector, plan.embedder)
+    here = facts_of(plan.detector, plan.embedder)
     here = replace(here, same={**here.same, "net.pt": "SHA-256 aa"})
     here.check(here)
     there = replace(here, host="node7", same={**here.same, what: "another"})
@@ -152,11 +224,31 @@ def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
         check_place(None, 2)
     with pytest.raises(UsageError, match="`actors` is 0"):
         check_place("ray", 0)
+    for device in ("auto", "cpu", "cuda", "mps"):
+        assert check_place("ray", 2, device) is not None  # this machine need not have it
+    with pytest.raises(UsageError, match="`device` is 'cuda:1', and Ray gives each worker a GPU"):
+        check_place("ray", 2, "cuda:1")
+    with pytest.raises(UsageError, match="There is no device 'gpu'"):
+        check_place("ray", 2, "gpu")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         EngineError, match=r"Ray is not installed\. Install it with `pip install 'faceindex\[ray\]'`"
     ):
         check_place("ray", 2)
+
+
+def test_the_device_of_workers_need_not_be_here(
+    tmp_path: Path, fake_models: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = {"detector": "fake", "embedder": "fake", "device": "cuda"}
+    with pytest.raises(UsageError, match="The device 'cuda' cannot be used"):
+        FaceIndex.open_or_create(tmp_path / "index", **options)  # type: ignore[arg-type]
+    for _ in range(2):  # created, and opened
+        with FaceIndex.open_or_create(tmp_path / "index", load_models=False, **options) as index:  # type: ignore[arg-type]
+            assert index._get_queries().recogniser(on_any_device=True).device != "cuda"
 
 
 def test_a_new_index_can_leave_the_networks_to_the_workers(

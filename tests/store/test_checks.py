@@ -159,3 +159,22 @@ def test_several_kinds_are_listed_together(index: Path) -> None:
         "UPDATE faces SET image_id = 77 WHERE id < 3",
     )
     assert {("journal", 1), ("links", 1), ("faces", 2)} <= {*findings(index)}
+
+
+def test_photos_that_are_away_are_sound_if_their_root_is_gone(index: Path) -> None:
+    """Their paths are absolute then; with a root, an absolute path is damage."""
+    with FaceIndex.open(index, write=True) as opened:
+        store, number = opened._store, len(opened)
+        album = store.roots()[0].path
+        store.put_away([photo.id for photo in store.photos().values()])
+        store.remove_photos([])  # deletes the root, which has no photos
+        away = store.away_photos()
+        assert {(photo.root_id, Path(photo.relpath).is_absolute()) for photo in away} == {(0, True)}
+    assert findings(index, repair=True) == []
+    with FaceIndex.open(index, write=True) as opened:
+        opened.add(album)
+        assert (len(opened), len(opened._store.away_photos())) == (number, 0)
+        opened._store.put_away([min(photo.id for photo in opened._store.photos().values())])
+    damage(index, "UPDATE away_images SET relpath = CAST('/etc/' || relpath AS BLOB)")
+    assert findings(index, repair=True) == [("away_images", 1)]
+    assert findings(index) == []

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,23 @@ def test_new_faces_are_found_before_they_are_written(
     assert filled.searching.catch_up() == 4
     assert sorted(fake.faces) == live_faces(filled)
     same_as_exact(filled, new)
+
+
+def test_only_the_first_search_after_a_write_waits_for_it(
+    directory: Path, filled: Store, fake: FakeNeighbours, unit_vectors: Vectors, make_photo: Photo
+) -> None:
+    queries, root = unit_vectors(2, 2), filled.roots()[0].id
+    with Store.open(directory) as reader:
+        reader.searching.connect = fake.connect
+        for number in range(3):
+            for _ in range(2):
+                reader.search(queries, 3)
+            filled.commit([make_photo(root, f"new{number}.jpg", unit_vectors(1, 20 + number))])
+            reader.search(queries, 3)  # of what has been committed, Milvus has nothing new
+            filled.searching.require_up_to_date()
+    assert fake.latest == [True, False, False] * 3
+    filled.search(queries, 3)
+    assert fake.latest[-1]
 
 
 def test_deleted_faces_are_never_found_and_are_deleted_there(
@@ -173,6 +191,43 @@ def test_unreachable_is_exact_with_one_warning(
         "The fake is away. All faces are compared instead: the answers are exact, and take longer."
         " Call it back."
     )
+
+
+def test_after_a_failure_it_is_left_alone_for_a_while(
+    directory: Path,
+    filled: Store,
+    fake: FakeNeighbours,
+    unit_vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that hangs takes seconds to fail; a thousand searches must not wait for it each."""
+    filled.close()
+    now, tries, takes = [1000.0], 0, 0.0
+    monkeypatch.setattr("faceindex.store.outside.time.monotonic", lambda: now[0])
+
+    def connect(*arguments: Any) -> FakeNeighbours:
+        nonlocal tries
+        tries += 1
+        now[0] += takes
+        return fake.connect(*arguments)
+
+    with Store.open(directory) as store:
+        store.searching.connect = connect
+        fake.fail_at = 0
+        for _ in range(20):
+            now[0] += 2
+            same_as_exact(store, unit_vectors(1, 4))
+        assert tries == 1
+        now[0] += 60
+        takes = 30.0
+        same_as_exact(store, unit_vectors(1, 4))
+        now[0] += 290  # not after 60 seconds: it took long to fail
+        same_as_exact(store, unit_vectors(1, 4))
+        assert tries == 2
+        now[0] += 20
+        fake.fail_at = None
+        same_as_exact(store, unit_vectors(1, 4))
+        assert (tries, fake.asked) == (3, [1])
 
 
 def test_a_failure_to_write_is_one_warning_and_loses_nothing(
@@ -283,3 +338,44 @@ def test_a_malformed_choice_is_damage(directory: Path, filled: Store, value: str
         filled._catalog.execute("UPDATE meta SET value = ? WHERE key = 'search'", (value,))
     with pytest.raises(IndexCorrupt, match="its 'search'"):
         filled.search(np.eye(1, 16, dtype=np.float32), 1)
+
+
+def test_one_warning_for_one_failure(
+    filled: Store,
+    fake: FakeNeighbours,
+    unit_vectors: Vectors,
+    make_photo: Photo,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    filled.commit([make_photo(filled.roots()[0].id, "new.jpg", unit_vectors(2, 8))])
+    fake.fail_at = 0
+    with pytest.raises(SearchUnavailable):
+        filled.searching.require_up_to_date()
+    with caplog.at_level(logging.WARNING):
+        assert filled.searching.catch_up() == 0
+    assert not caplog.records
+    fake.fail_at = None
+    assert filled.searching.require_up_to_date() == 2
+
+
+def test_damaged_files_are_built_anew_by_the_next_writer(
+    directory: Path,
+    filled: Store,
+    fake: FakeNeighbours,
+    unit_vectors: Vectors,
+    make_photo: Photo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = filled.roots()[0].id
+    filled.close()
+
+    def damaged() -> int:
+        raise SearchUnavailable("It is damaged.", "Build it anew.", mended_by_rebuilding=True)
+
+    with Store.open(directory, write=True) as store:
+        store.searching.connect = fake.connect
+        store.commit([make_photo(root, "new.jpg", unit_vectors(3, 50))])
+        with monkeypatch.context() as context:
+            context.setattr(fake, "dimension", damaged)
+            assert store.searching.require_up_to_date() == 63
+        assert sorted(fake.faces) == live_faces(store)

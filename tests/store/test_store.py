@@ -472,3 +472,21 @@ def test_pictures(store: Store, root_id: int) -> None:
             reader.update_metadata([])
         assert PhotoNames(reader).photo(second).picture == b"picture"
         assert PhotoNames(reader).photo(second).taken == 9
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the system does not count what is read")
+def test_a_writer_does_not_read_a_page_twice(store: Store) -> None:
+    """As long as all pages that it needs fit in its cache."""
+
+    def read_bytes() -> int:
+        return int(Path("/proc/self/io").read_text(encoding="ascii").split("rchar: ")[1].split()[0])
+
+    for _ in range(80):
+        store.log_run("index", {"text": "x" * 100_000})
+    store._catalog.checkpoint()
+    size = (store.directory / "catalog.sqlite").stat().st_size
+    assert size > 8e6
+    first = store.runs(80)
+    before = read_bytes()
+    assert store.runs(80) == first
+    assert read_bytes() - before < size / 10
