@@ -84,9 +84,10 @@ def _runner_in_files(directory: Path) -> Iterator[Runner]:
     They are in the temporary directory if the index may be read only, as for a dry run.
     """
     from faceindex.clustering.shards import FileArrays, ThreadRunner
-    from faceindex.scratch import own_folder
+    from faceindex.scratch import own_folder, remove_leftovers
     from faceindex.store.directory import PARTS
 
+    remove_leftovers(Path(tempfile.gettempdir()), _TEMPORARY)  # of a dry run that was killed
     disk, parent, prefix = _INDEX_DISK, directory.absolute(), PARTS
     if not os.access(parent, os.W_OK | os.X_OK):
         disk, parent, prefix = "the disk of the temporary directory", Path(tempfile.gettempdir()), _TEMPORARY

@@ -76,7 +76,8 @@ class IndexForgetting:
             For all their faces.
         photos : path-like or iterable of path-like
             Photos of the index. They are removed with all faces, also where the same picture is at another
-            path, and no face is looked for on them again. So is an earlier picture that was at the same path.
+            path, and no face is looked for on them again. So is an earlier picture that was at the same
+            path, unless it is at another one now.
 
         All of these may be on photos that are away: whose files are gone for now, and whose faces are kept.
         allow_return : bool
@@ -206,6 +207,7 @@ class IndexForgetting:
         if not paths:
             return
         names, away = PhotoNames(self._store), self._store.away_photos()
+        there = {record.picture for record in names.records}
         chosen = []
         for path in paths:
             were_there = names.find_away(path, away)
@@ -214,6 +216,8 @@ class IndexForgetting:
             except UsageError:
                 if not were_there:
                     raise
+            else:  # an earlier picture that is at another path now is the photo there
+                were_there = [r for r in were_there if r.picture is None or r.picture not in there]
             chosen += were_there
         pictures = {record.picture for record in chosen if record.picture is not None}
         contents = {record.content_hash for record in chosen if record.content_hash is not None}

@@ -232,7 +232,10 @@ class FileArrays:
         if self._is_first:
             self.remove(name)
         self._close(name)
-        np.save(self._path(name), np.ascontiguousarray(array), allow_pickle=False)
+        array = np.ascontiguousarray(array)
+        with self._path(name).open("wb") as file:  # `numpy.save` gives no error number if the disk is full
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+            file.write(array.data)
 
     def remove(self, *names: str) -> None:
         """See `Arrays.remove`."""

@@ -8,6 +8,7 @@ it: when the run ends, or at the start of a later one if this process is killed.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import signal
@@ -246,20 +247,25 @@ class Head:
         self._patience = patience
         self._address: str = ray.get_runtime_context().gcs_address
         self._heard = time.monotonic()
+        self._silent = -math.inf  # when it did not answer at last
         self._is_lost = False
 
     def answers(self) -> bool:
-        """Return whether the head answers; waits two seconds at most."""
-        if self._is_lost:
+        """Return whether the head answers; waits two seconds at most, and not for every one of many calls."""
+        if self._is_lost or time.monotonic() - self._silent < 2 * _ANSWER_SECONDS:
             return False
+        if not self._is_connected() or not _is_alive():
+            self._silent = time.monotonic()
+            return False
+        self._heard = time.monotonic()
+        return True
+
+    def _is_connected(self) -> bool:
         host, _, port = self._address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
         except OSError:
             return False
-        if not _is_alive():
-            return False
-        self._heard = time.monotonic()
         return True
 
     def check(self) -> bool:

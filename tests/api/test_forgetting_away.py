@@ -211,6 +211,18 @@ def test_an_earlier_picture_at_the_path_of_a_photo_is_forgotten_with_it(
     assert "a3" not in world.shown()
 
 
+def test_an_earlier_picture_that_is_at_another_path_now_stays(world: World, fake_models: ModuleType) -> None:
+    photo, copy = world.late / "a3.png", world.album / "copied.png"
+    copy.write_bytes(photo.read_bytes())
+    fake_models.make_photo(photo, BEN, mark=7)
+    world.index.add(world.late)
+    world.index.add(world.album)
+    receipt = world.index.forget(photos=photo)
+    assert receipt.photos == 1
+    assert "copied" in world.shown()
+    assert "a3" not in world.shown()
+
+
 def test_a_face_that_somebody_else_has_by_the_users_word_stays(world: World) -> None:
     cluster = world.cluster("a0.png")
     for name, photo in (("Ben", "a3.png"), (None, "a4.png")):
