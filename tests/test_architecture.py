@@ -84,6 +84,7 @@ MAY_IMPORT = {
         "locks",
         "safe_open",
         "scratch",
+        "store.neighbours",
         "store.records",
         "types",
     },

@@ -189,8 +189,10 @@ def test_a_dry_run_in_parts_of_an_index_that_cannot_be_written(
         monkeypatch.setattr(parts, "divide", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
         with pytest.raises(StoreError, match="Make room on the disk of the temporary directory, or run it"):
             index.cluster(threshold=0.8, part_size=300, dry_run=True)
-        monkeypatch.setattr(parts, "divide", lambda *_: (_ for _ in ()).throw(OSError(24, "Too many files")))
-        with pytest.raises(StoreError, match=r"files\. Remove the cause, or run it without `part_size`"):
+        monkeypatch.setattr(
+            parts, "divide", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+        )
+        with pytest.raises(StoreError, match=r"error\. Remove the cause, or run it without `part_size`"):
             index.cluster(threshold=0.8, part_size=300, dry_run=True)
 
 
