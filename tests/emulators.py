@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
+
+from s3_server import served
 
 __all__ = ["AZURE_KEY", "Azure", "Google", "azurite", "serve_azure", "serve_google"]
 
@@ -112,12 +113,8 @@ def serve_google(folder: Path) -> Iterator[Google]:
         "FSSPEC_GS_TOKEN": "anon",
         "NO_PROXY": "127.0.0.1",
     }
-    with mock.patch.dict(os.environ, settings):
-        try:
-            yield server
-        finally:
-            server.stop()
-            _forget_connections("gs", "gcs")
+    with served(server, settings, "gs", "gcs"):
+        yield server
 
 
 @contextmanager
@@ -125,17 +122,5 @@ def serve_azure(folder: Path) -> Iterator[Azure]:
     """Start a server, with its address and key in the environment."""
     server = Azure(folder)
     settings = {"AZURE_STORAGE_CONNECTION_STRING": server.connection(), "NO_PROXY": "127.0.0.1"}
-    with mock.patch.dict(os.environ, settings):
-        try:
-            yield server
-        finally:
-            server.stop()
-            _forget_connections("az", "abfs")
-
-
-def _forget_connections(*schemes: str) -> None:
-    import fsspec
-
-    for name in schemes:
-        if name in fsspec.registry:
-            fsspec.get_filesystem_class(name).clear_instance_cache()
+    with served(server, settings, "az", "abfs"):
+        yield server

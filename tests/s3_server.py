@@ -50,13 +50,20 @@ def serve() -> Iterator[S3]:
         "AWS_MAX_ATTEMPTS": "1",
         "NO_PROXY": "127.0.0.1",
     }
+    with served(server, settings, "s3", "s3a"):
+        yield server
+
+
+@contextmanager
+def served(server: Any, settings: dict[str, str], *schemes: str) -> Iterator[None]:
+    """Have some settings in the environment; then stop the server, and forget the connections to it."""
     with mock.patch.dict(os.environ, settings):
         try:
-            yield server
+            yield
         finally:
             import fsspec
 
             server.stop()
-            for name in ("s3", "s3a"):  # connections to this server
+            for name in schemes:
                 if name in fsspec.registry:
                     fsspec.get_filesystem_class(name).clear_instance_cache()

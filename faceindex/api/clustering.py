@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from faceindex import models
@@ -15,7 +16,7 @@ from faceindex.api.results import ClusterResult
 from faceindex.clustering import Clusterer, ClusterOptions
 from faceindex.clustering.centroids import similarity_to_centroid
 from faceindex.clustering.constraints import Constraints
-from faceindex.clustering.incremental import cluster_faces, update_similarities
+from faceindex.clustering.incremental import ClusteredFaces, cluster_faces, update_similarities
 from faceindex.documents import Json
 from faceindex.errors import ModelError, UsageError
 from faceindex.models import Calibration, EmbedderSpec
@@ -29,6 +30,7 @@ __all__ = [
     "Parameters",
     "cluster_afresh",
     "cluster_index",
+    "group_afresh",
     "make_method",
     "method_for_new_models",
     "parameters_of",
@@ -163,19 +165,7 @@ def cluster_afresh(
     previous : Clustering
     """
     said = said_by_user(store, faces, previous)
-    with runners_on(None, None, store.directory, in_files=method.part_size is not None) as make_runner:
-        grouping = cluster_faces(
-            faces,
-            vectors,
-            method.clusterer,
-            method.options,
-            min_size=method.min_size,
-            previous=previous,
-            started_over=True,
-            part_size=method.part_size,
-            make_runner=make_runner,
-            **said,
-        )
+    grouping = group_afresh(store.directory, method, faces, vectors, previous, said)
     # The next run clusters again: decisions may be about faces that only the new models found.
     state = {key: value for key, value in grouping.state.items() if key != "last_decision"}
     return NewClusters(
@@ -188,7 +178,46 @@ def cluster_afresh(
     )
 
 
-class _SaidByUser(TypedDict):
+def group_afresh(
+    directory: Path,
+    method: Method,
+    faces: Assignments,
+    vectors: F32,
+    previous: Clustering | None = None,
+    said: _SaidByUser | None = None,
+) -> ClusteredFaces:
+    """Cluster all faces in this process, through files if the method is one in parts.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the index.
+    method : Method
+    faces : Assignments
+        n faces.
+    vectors : (n, d) float32
+    previous : Clustering, optional
+        The clustering that `faces` contains.
+    said : mapping, optional
+        What `said_by_user` returns; None leaves out all decisions.
+    """
+    known: _SaidByUser = {} if said is None else said
+    with runners_on(None, None, directory, in_files=method.part_size is not None) as make_runner:
+        return cluster_faces(
+            faces,
+            vectors,
+            method.clusterer,
+            method.options,
+            min_size=method.min_size,
+            previous=previous,
+            started_over=True,
+            part_size=method.part_size,
+            make_runner=make_runner,
+            **known,
+        )
+
+
+class _SaidByUser(TypedDict, total=False):
     """What the user said, as parameters of `cluster_faces`."""
 
     constraints: Constraints

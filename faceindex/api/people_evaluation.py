@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from faceindex.api.clustering import make_method, parameters_of
-from faceindex.api.distributed import runners_on
+from faceindex.api.clustering import group_afresh, make_method, parameters_of
 from faceindex.api.matcher import Matcher
-from faceindex.clustering.incremental import cluster_faces
 from faceindex.evaluation.decisions import (
     DecidedFaces,
     DecidedIdentification,
@@ -47,19 +45,7 @@ def _cluster_without_decisions(reader: Reader, clustering: Clustering) -> I64:
     """Cluster all faces afresh with the method of the index."""
     parameters = parameters_of(clustering)
     method = make_method(clustering.algorithm, parameters, clustering.seed, lambda: reader.embedder_spec)
-    in_files = method.part_size is not None
-    with runners_on(None, None, reader.store.directory, in_files=in_files) as make_runner:
-        return cluster_faces(
-            reader.table(),
-            reader.vectors(),
-            method.clusterer,
-            method.options,
-            min_size=method.min_size,
-            previous=None,
-            started_over=True,
-            part_size=method.part_size,
-            make_runner=make_runner,
-        ).labels
+    return group_afresh(reader.store.directory, method, reader.table(), reader.vectors()).labels
 
 
 def _identify(reader: Reader, decided: DecidedFaces, seed: int) -> DecidedIdentification | None:
