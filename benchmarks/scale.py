@@ -15,13 +15,14 @@ time and memory.
 
     python benchmarks/scale.py [--quick] [--faces N,N,...] [--runs N] [--parts graph,hnswlib,cluster]
                                [--seed S] [--m M] [--ef-construction E]
-                               [--steps-on-disk DIR [--steps STEP,...]]
+                               [--steps-on-disk DIR [--steps STEP,...] [--embedder dlib|mobilefacenet]]
 
 Five runs of a million faces take about an hour of two cores, most of it hnswlib's.
 
 With `--steps-on-disk`, each step of clustering runs once for each number of faces, in a process of its own,
 and its result stays on disk (see scale_steps.py): ten million faces fit, and a run that was stopped goes on.
-The result is scale_large.json.
+The result is scale_large.json, or with `--embedder mobilefacenet`, whose faces lie further apart,
+scale_large_mobilefacenet.json.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from pathlib import Path
 import hnswlib
 import numpy as np
 from common import argument_parser, peak_mib, ratios, run_child, target, write_result
-from made_up import face_vectors, long_tail, one_face_a_photo
+from made_up import GEOMETRIES, face_vectors, long_tail, one_face_a_photo
 from scale_steps import STEPS, run_step, run_steps
 
 from faceindex import models
@@ -234,13 +235,19 @@ def main() -> None:
     parser.add_argument(
         "--steps", default=",".join(list(STEPS)[:-1]), help="the steps to run with --steps-on-disk"
     )
+    parser.add_argument(
+        "--embedder", choices=GEOMETRIES, default="dlib", help="whose faces the steps make up"
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)  # in a child process
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        n = options.faces[0]
-        print(json.dumps(run_step(options.step, n, options.seed, options.steps_on_disk / str(n))))
+        print(
+            json.dumps(
+                run_step(options.step, options.faces[0], options.seed, options.folder, options.embedder)
+            )
+        )
         return
     if options.steps_on_disk:
         clusterings_on_disk(options)
@@ -262,16 +269,19 @@ def main() -> None:
 
 
 def clusterings_on_disk(options: argparse.Namespace) -> None:
-    """Run the steps for each number of faces, and write results/scale_large.json."""
-    steps = options.steps.split(",")
-    rows = {n: run_steps(__file__, n, options.seed, options.steps_on_disk, steps) for n in options.faces}
+    """Run the steps for each number of faces, and write their results."""
+    steps, embedder = options.steps.split(","), options.embedder
+    rows = {
+        n: run_steps(__file__, n, options.seed, options.steps_on_disk, steps, embedder) for n in options.faces
+    }
     payload = {
-        "dimension": DIMENSION,
+        "embedder": embedder,
+        "dimension": GEOMETRIES[embedder].dimension,
         "k": K,
         "seed": options.seed,
         "rows": [{"faces": n, "steps": row} for n, row in sorted(rows.items())],
     }
-    write_result("scale_large", payload)
+    write_result("scale_large" if embedder == "dlib" else f"scale_large_{embedder}", payload)
 
 
 def targets(row: dict[str, object]) -> list[dict[str, object]]:

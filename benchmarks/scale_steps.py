@@ -5,7 +5,8 @@ was stopped goes on from there.
 
 - made: the people and their vectors, in blocks, into a file that the others map into memory;
 - exact: the true neighbours of some faces;
-- neighbours: `near_neighbours`, and its recall on these;
+- neighbours: `near_neighbours`, and its recall on these: of all, and of those that show the same person; and
+  how many of the 20 faces of a person that could be the nearest are, by exact search;
 - graph: `symmetric_graph` of the log-odds above the floor;
 - plain: Chinese Whispers on it, B-cubed over all faces;
 - album: the clusterer `album`, which `faceindex cluster` uses by default, on the same graph;
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from common import peak_mib, run_child
-from made_up import face_vectors, long_tail, one_face_a_photo
+from made_up import GEOMETRIES, face_vectors, long_tail, one_face_a_photo
 
 from faceindex import models
 from faceindex.clustering import Clusterer, ClusterOptions
@@ -39,7 +40,6 @@ from faceindex.types import F32, I64, Graph
 
 __all__ = ["STEPS", "run_step", "run_steps"]
 
-DIMENSION = 128
 K = 20
 QUERIES = 200  # faces on which recall is measured
 EVERY = 0.1  # seconds between two looks at the memory
@@ -94,20 +94,21 @@ def _clustered(folder: Path, labels: I64) -> dict[str, object]:
     }
 
 
-def made(n: int, seed: int, folder: Path) -> dict[str, object]:
+def made(n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
     rng = np.random.default_rng(seed)
     costs: dict[str, object] = {}
     with measured(costs):
         who = long_tail(n, rng)
-        vectors = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (n, DIMENSION))
-        face_vectors(who, DIMENSION, rng, out=vectors)
+        geometry = GEOMETRIES[embedder]
+        vectors = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (n, geometry.dimension))
+        face_vectors(who, geometry.dimension, rng, vectors, geometry)
         vectors.flush()
     np.save(folder / "who.npy", who)
     np.save(folder / "queries.npy", np.sort(rng.choice(n, min(QUERIES, n), replace=False)))
     return {**costs, "people": len(np.unique(who)), "file_bytes": (folder / "vectors.npy").stat().st_size}
 
 
-def exact(n: int, seed: int, folder: Path) -> dict[str, object]:
+def exact(n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
     vectors, queries = _vectors(folder), np.load(folder / "queries.npy")
     nearest(vectors[queries], np.array(vectors[:1000]), K)  # compiles or loads the kernels
     costs: dict[str, object] = {}
@@ -118,7 +119,7 @@ def exact(n: int, seed: int, folder: Path) -> dict[str, object]:
     return {**costs, "queries": len(queries)}
 
 
-def neighbours(n: int, seed: int, folder: Path) -> dict[str, object]:
+def neighbours(n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
     vectors = _vectors(folder)
     some = np.array(vectors[:1000])  # compiles or loads the kernels
     search.EXACT_UP_TO = 100
@@ -130,15 +131,22 @@ def neighbours(n: int, seed: int, folder: Path) -> dict[str, object]:
     np.save(folder / "neighbours.npy", found)
     np.save(folder / "similarities.npy", similarities)
     queries, best = np.load(folder / "queries.npy"), np.load(folder / "exact_similarities.npy")
+    found, truth, who = found[queries], np.load(folder / "exact.npy"), np.load(folder / "who.npy")
+    same = who[truth] == who[queries][:, None]  # neighbours that are the person of the query
+    there = (truth[:, :, None] == found[:, None, :]).any(axis=2)
+    possible = np.minimum(np.bincount(who)[who[queries]] - 1, K)
     return {
         **costs,
-        "recall_at_20": recall_at_k(found[queries].astype(np.int64), np.load(folder / "exact.npy")),
+        "recall_at_20": recall_at_k(found.astype(np.int64), truth),
         "similarity_lost": float((best - similarities[queries]).mean()),
+        "same_person": int(same.sum()),
+        "same_person_recall": float(there[same].mean()),
+        "same_person_among_nearest": float(same.sum() / possible.sum()),
     }
 
 
-def graph(n: int, seed: int, folder: Path) -> dict[str, object]:
-    calibration = models.calibration_of(models.get("embedder", "dlib"))
+def graph(n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
+    calibration = models.calibration_of(models.get("embedder", embedder))
     found, similarities = np.load(folder / "neighbours.npy"), np.load(folder / "similarities.npy")
     small = np.array([[1], [0]], np.int32)
     symmetric_graph(small, np.ones((2, 1), np.float32))
@@ -153,7 +161,7 @@ def graph(n: int, seed: int, folder: Path) -> dict[str, object]:
     return {**costs, "edges": len(edges.indices) // 2, "graph_bytes": kept}
 
 
-def plain(n: int, seed: int, folder: Path) -> dict[str, object]:
+def plain(n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
     edges = _graph(folder)
     chinese_whispers(symmetric_graph(np.array([[1], [0]], np.int32), np.ones((2, 1), np.float32)))
     costs: dict[str, object] = {}
@@ -162,9 +170,9 @@ def plain(n: int, seed: int, folder: Path) -> dict[str, object]:
     return {**costs, **_clustered(folder, labels)}
 
 
-def album(n: int, seed: int, folder: Path) -> dict[str, object]:
+def album(n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
     edges, vectors = _graph(folder), _vectors(folder)
-    calibration = models.calibration_of(models.get("embedder", "dlib"))
+    calibration = models.calibration_of(models.get("embedder", embedder))
     options = ClusterOptions(calibration=calibration, seed=seed)
     clusterer: Clusterer = models.load(models.get("clusterer", "album"), options=options)
     some = np.array(vectors[:300])
@@ -175,10 +183,10 @@ def album(n: int, seed: int, folder: Path) -> dict[str, object]:
     return {**costs, **_clustered(folder, labels)}
 
 
-def hnsw(n: int, seed: int, folder: Path) -> dict[str, object]:
+def hnsw(n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
     """Build the HNSW index of the store, write it, and load it again."""
     vectors, path, alive = _vectors(folder), folder / "ann.hnsw", np.ones(n, bool)
-    index = HnswIndex.build(DIMENSION, HnswParams())
+    index = HnswIndex.build(vectors.shape[1], HnswParams())
     built: dict[str, object] = {}
     loaded: dict[str, object] = {}
     with measured(built):
@@ -200,7 +208,7 @@ def hnsw(n: int, seed: int, folder: Path) -> dict[str, object]:
     }
 
 
-_ALL: tuple[Callable[[int, int, Path], dict[str, object]], ...] = (
+_ALL: tuple[Callable[[int, int, Path, str], dict[str, object]], ...] = (
     made,
     exact,
     neighbours,
@@ -212,15 +220,15 @@ _ALL: tuple[Callable[[int, int, Path], dict[str, object]], ...] = (
 STEPS = {step.__name__: step for step in _ALL}
 
 
-def run_step(step: str, n: int, seed: int, folder: Path) -> dict[str, object]:
+def run_step(step: str, n: int, seed: int, folder: Path, embedder: str) -> dict[str, object]:
     """Run one step in this process and write its result beside its arrays."""
-    result = STEPS[step](n, seed, folder)
+    result = STEPS[step](n, seed, folder, embedder)
     (folder / f"{step}.json").write_text(json.dumps(result), encoding="utf-8")
     return result
 
 
 def run_steps(
-    script: str, n: int, seed: int, directory: Path, steps: list[str]
+    script: str, n: int, seed: int, directory: Path, steps: list[str], embedder: str
 ) -> dict[str, dict[str, object]]:
     """Run those steps of `n` faces that have no result yet, each in a process of its own.
 
@@ -234,14 +242,14 @@ def run_steps(
     dict
         The results of all steps that have one, also of earlier calls.
     """
-    folder = directory / str(n)
+    folder = directory / f"{embedder}-{n}"
     folder.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, object]] = {}
     for step in STEPS:
         stored = folder / f"{step}.json"
         if step in steps and not stored.is_file():
-            options = ("--step", step, "--faces", n, "--seed", seed, "--steps-on-disk", directory)
-            run_child(script, *options)
+            options = ("--step", step, "--faces", n, "--seed", seed, "--embedder", embedder)
+            run_child(script, *options, "--folder", folder)
         if stored.is_file():
             results[step] = json.loads(stored.read_text(encoding="utf-8"))
             print(f"{n:,} faces, {step}: {results[step]}", flush=True)
