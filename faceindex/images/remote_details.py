@@ -15,7 +15,10 @@ __all__ = ["Details", "details_of"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 # Where each library states when an object was modified, and what changes with its content.
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "Last-Modified", "created")
+_TIMES = (
+    *("LastModified", "last_modified", "mtime", "updated", "modified", "modify", "last_write_time"),
+    *("Last-Modified", "created"),
+)
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id")
 
 
@@ -50,6 +53,9 @@ def _nanoseconds(time: object) -> int:
     if isinstance(time, str):
         with suppress(ValueError, TypeError):
             time = datetime.fromisoformat(time.replace("Z", "+00:00"))
+    if isinstance(time, str):
+        with suppress(ValueError):  # of FTP (RFC 3659), which may have a fraction too
+            time = datetime.strptime(time.partition(".")[0], "%Y%m%d%H%M%S")
     if isinstance(time, str):
         with suppress(ValueError, TypeError):
             time = parsedate_to_datetime(time)

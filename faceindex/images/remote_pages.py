@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ftplib import error_perm
 from typing import Any, NamedTuple
 
 from faceindex.addresses import normal_path
@@ -96,6 +97,8 @@ def _pages_by_folder(
         prefix += "/" if prefix else ""
         try:
             found = system.ls(folder, detail=True)
+            if not found:
+                _require_list(system, folder)
         except FileNotFoundError:
             if folder == base:
                 raise
@@ -123,6 +126,15 @@ def _pages_by_folder(
         yield page
         if most is not None and page:
             return
+
+
+def _require_list(system: Any, folder: str) -> None:
+    """Raise PermissionError if an FTP server refuses to list a folder: for fsspec, that one is empty."""
+    if hasattr(system, "ftp"):
+        try:
+            system.ftp.dir(folder, lambda line: None)
+        except error_perm as error:
+            raise PermissionError(str(error)) from error
 
 
 def _answers(system: Any, base: str) -> bool:

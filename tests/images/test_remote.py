@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from ftplib import error_perm
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +15,7 @@ from faceindex.images import remote
 from faceindex.images.containers import exists, locate, status
 from faceindex.images.remote import connect, failure_of, presence
 from faceindex.images.remote_details import details_of
+from faceindex.images.remote_pages import pages
 
 NOON = datetime(2020, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
 NOON_NS = int(NOON.timestamp()) * 1_000_000_000
@@ -27,6 +29,8 @@ NOON_NS = int(NOON.timestamp()) * 1_000_000_000
         {"last_modified": NOON.replace(tzinfo=None), "etag": "0x8D"},  # adlfs
         {"Last-Modified": "Wed, 01 Jan 2020 12:00:00 GMT", "ETag": "1-2"},  # a web server
         {"mtime": NOON.timestamp(), "ETag": "x"},
+        {"modify": "20200101120000.5", "ETag": "an FTP server has none"},
+        {"last_write_time": NOON.timestamp(), "ETag": "an SMB server has none"},
     ],
 )
 def test_what_stores_state(info: dict[str, Any]) -> None:
@@ -116,6 +120,38 @@ def test_a_bucket_is_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     (failure,) = listing
     assert failure.error is not None
     assert (failure.relpath, failure.error.reason, listing.digest) == (".", Reason.IO_ERROR, None)
+
+
+def test_a_folder_that_an_ftp_server_refuses_is_not_an_empty_one() -> None:
+    ftp = pytest.importorskip("fsspec.implementations.ftp")
+
+    class Server:
+        """Stands for a connection of ftplib; the server lists a folder, an empty one, and refuses a third."""
+
+        def mlsd(self, path: str) -> list[tuple[str, dict[str, str]]]:
+            if path == "/top/refused":
+                raise error_perm("550 Permission denied.")
+            names = {"/top": ("empty", "full", "refused"), "/top/full": ("a.jpg",)}.get(path, ())
+            kinds = {"type": "file" if path == "/top/full" else "dir", "size": "9"}
+            return [(name, {**kinds, "modify": "20200101120000"}) for name in names]
+
+        def dir(self, path: str, line: object) -> None:
+            self.mlsd(path)
+
+        def close(self) -> None:
+            pass
+
+    class System(ftp.FTPFileSystem):  # type: ignore[misc, name-defined]
+        def _connect(self) -> None:
+            self.ftp = Server()
+
+    system = System("host", use_listings_cache=False)
+    unlisted: dict[str, ImageError] = {}
+    found = [one for page in pages(system, "ftp://host/top", unlisted) for one in page]
+    assert [(one.name, one.details) for one in found] == [("full/a.jpg", (9, NOON_NS, 0))]
+    assert [(name, error.reason) for name, error in unlisted.items()] == [("refused/", Reason.DENIED)]
+    with pytest.raises(ImageError, match="permission denied by the store"):
+        list(pages(system, "ftp://host/top/refused", {}))
 
 
 class _Coded(BaseHTTPRequestHandler):
