@@ -48,10 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
-# Of pages that a writer keeps, at most. Indexes are written in another order than tables. With SQLite's 2 MB,
-# storing a clustering of a million faces (benchmarks/catalog.py) reads 11 GB again, and takes twice as long.
-_CACHE_KIB = 32 * 1024
-
 
 class Catalog:
     """A connection to the catalog of an index. Call `create` or `open`, not the constructor.
@@ -198,7 +194,6 @@ class Catalog:
             "fullfsync = ON",
             "foreign_keys = ON",
             "wal_autocheckpoint = 0",  # only `checkpoint` moves the log into the file: see `pages`
-            f"cache_size = -{_CACHE_KIB}",
         ):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
 
