@@ -7,6 +7,8 @@ import random
 import shutil
 import subprocess
 import sys
+import zlib
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +19,7 @@ from faceindex.errors import IndexCorrupt, StoreError
 from faceindex.store import NewPhoto, Store, pages
 from faceindex.store.copies import record_copy
 from faceindex.store.directory import DIGESTS
-from faceindex.store.pages import check_pages
+from faceindex.store.pages import check_pages, damaged_pages
 from faceindex.types import F32
 
 MakePhoto: TypeAlias = Callable[..., NewPhoto]
@@ -80,6 +82,21 @@ def test_other_damage_of_the_catalog_is_found(
     for write in (False, True):
         with pytest.raises(IndexCorrupt, match=r"catalog\.sqlite"):
             Store.open(filled, write=write)
+
+
+def test_the_page_that_sqlite_leaves_out_of_large_files(tmp_path: Path) -> None:
+    path, size, beyond = tmp_path / "catalog.sqlite", 65536, 3
+    number = (1 << 30) // size + beyond
+    with path.open("wb") as file:
+        file.truncate(size * number)  # of zeros, which take no room on the disk
+    digests = array("I", [zlib.crc32(bytes(size))]) * number
+    left_out = number - beyond + 1  # it contains the byte that is 1 GiB from the start
+    digests[left_out - 1] = 0  # it never was in the log
+    known = pages._Digests(bytes(16), size, 1, digests)
+    assert damaged_pages(path, known) == []
+    for page in (left_out - 1, left_out + 1):
+        flip(path, size * page - 1)
+    assert damaged_pages(path, known) == [left_out - 1, left_out + 1]
 
 
 def test_damage_of_the_digests_is_found(filled: Path) -> None:
