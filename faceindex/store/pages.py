@@ -14,7 +14,7 @@ next writer makes it again.
 
 Layout: 8 bytes magic, 16 bytes id of the index, 4 bytes size of a page, 4 bytes number of pages, 8 bytes
 number of the commit, 4 bytes CRC-32 of these 40 bytes, zeros up to 64 bytes; then 4 bytes for each page. All
-numbers are little-endian. In a catalog of more than 1 GiB, SQLite leaves one page out; its digest means nothing.
+numbers are little-endian. In a catalog of more than 1 GiB, SQLite leaves one page out: it has no digest.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ _LOG_HEADER, _FRAME_HEADER = 32, struct.Struct(">II8s8x")
 _LOG_INDEX = struct.Struct("=12xBBHII8x8s8x")  # the first of the two headers of catalog.sqlite-shm
 _CHECKPOINT = 1000  # pages in the log, as SQLite's own default
 _READ_PAGES = 256  # at a time
-_LOCK_BYTE = 1 << 30  # the page here is never used (https://www.sqlite.org/fileformat2.html#the_lock_byte_page)
+_LOCK_BYTE = (
+    1 << 30
+)  # the page here is never used (https://www.sqlite.org/fileformat2.html#the_lock_byte_page)
 _ATTEMPTS, _PAUSE = 20, 0.05  # seconds; for a reader while a writer moves its log
 
 
