@@ -8,31 +8,26 @@ from functools import partial
 import numpy as np
 
 from faceindex.clustering import partition
-from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
+from faceindex.clustering.kernels import add_block, make_heaps, sort_lists
 from faceindex.clustering.partition import blocks_of
 from faceindex.clustering.shards import Arrays, Runner
 from faceindex.types import F32, I32, I64
 
-__all__ = ["Cells", "search_cells"]
+__all__ = ["Cells", "Search", "keep_lists", "search_cells"]
 
 _FIRST = 4  # cells that are searched before the others are chosen
 _SAMPLED = 512  # vectors from which the number of chosen cells is estimated
 _CROWDED = 16  # multiple of the mean size above which a cell (mostly of duplicates) is searched in part
 
 
-def search_cells(
-    runner: Runner, k: int, floor: float, *, queries: str, cells: str, leave_out: str | None
-) -> None:
-    """Find the k most similar vectors in the cells near each query.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is searched for which queries.
 
-    Makes the arrays ``found``, (m, k) int32: positions in ``ordered``, most similar first, padded with n; and
-    ``similarities``, (m, k) float32, padded with `floor`.
-
-    Parameters
+    Attributes
     ----------
-    runner : Runner
-        After `partition.fit`.
     k : int
+        Vectors to find for each query.
     floor : float
         Vectors of this similarity or less are left out.
     queries : str
@@ -43,45 +38,86 @@ def search_cells(
         Of an array of the position in ``ordered`` that must not be found for each query, -1 for none, (m,)
         int32. None means that each query is the vector of ``ordered`` at its own position, and leaves that
         out.
+    goes_on : bool
+        Whether the lists begin with those that `keep_lists` kept, of an earlier partition.
+    """
+
+    k: int
+    floor: float
+    queries: str = "ordered"
+    cells: str = "cell_of"
+    leave_out: str | None = None
+    goes_on: bool = False
+
+    def begin(self, arrays: Arrays, start: int, found: I32, similarities: F32) -> None:
+        """Fill the lists, as heaps, of the queries from `start` on."""
+        if not self.goes_on:
+            found[:], similarities[:] = len(arrays["ordered"]), self.floor
+            return
+        rows = arrays["kept_row"][start : start + len(found)]
+        found[:] = arrays["kept_place"][arrays["kept_found"][rows]]
+        similarities[:] = arrays["kept_similarities"][rows]
+        make_heaps(found, similarities)
+
+    def left_out(self, arrays: Arrays, start: int, stop: int) -> I32:
+        """Return what must not be found for some queries."""
+        if self.leave_out is None:
+            return np.arange(start, stop, dtype=np.int32)
+        left_out: I32 = arrays[self.leave_out][start:stop]
+        return left_out
+
+
+def search_cells(runner: Runner, wanted: Search) -> None:
+    """Find the most similar vectors in the cells near each query.
+
+    Makes the arrays ``found``, (m, k) int32: positions in ``ordered``, most similar first, padded with n; and
+    ``similarities``, (m, k) float32, padded with the floor.
+
+    Parameters
+    ----------
+    runner : Runner
+        After `partition.fit`.
+    wanted : Search
     """
     arrays, shard = runner.arrays, partition.SHARD
-    m = len(arrays[queries])
+    m, k = len(arrays[wanted.queries]), wanted.k
     first = max(_FIRST, -(-2 * k // partition.CELL))
-    slack = _slack(arrays, k, floor, first, queries, cells, leave_out)
+    slack = _slack(arrays, wanted, first)
     arrays.create("found", (m, k), np.int32)
     arrays.create("similarities", (m, k), np.float32)
-    stage = partial(
-        search,
-        rows=shard,
-        floor=floor,
-        first=first,
-        slack=slack,
-        queries=queries,
-        cells=cells,
-        leave_out=leave_out,
-    )
-    runner.run(stage, range(0, m, shard))
+    runner.run(partial(search, rows=shard, wanted=wanted, first=first, slack=slack), range(0, m, shard))
+    arrays.remove("kept_row", "kept_place", "kept_found", "kept_similarities")
 
 
-def search(
-    arrays: Arrays,
-    start: int,
-    *,
-    rows: int,
-    floor: float,
-    first: int,
-    slack: float,
-    queries: str,
-    cells: str,
-    leave_out: str | None,
-) -> None:
+def keep_lists(runner: Runner, rows: I64, order: I64) -> None:
+    """Keep the lists of `search_cells` for a search in another partition.
+
+    Parameters
+    ----------
+    runner : Runner
+        After `partition.fit` of that partition.
+    rows : (m,) int64
+        The row that the list of each query has now, in the order of the queries of that search.
+    order : (n,) int64
+        The position that each vector of ``ordered`` had.
+    """
+    arrays, n = runner.arrays, len(order)
+    place = np.empty(n + 1, np.int32)
+    place[order], place[n] = np.arange(n, dtype=np.int32), n
+    arrays.put("kept_place", place)
+    arrays.put("kept_row", rows)
+    arrays.rename("found", "kept_found")
+    arrays.rename("similarities", "kept_similarities")
+
+
+def search(arrays: Arrays, start: int, *, rows: int, wanted: Search, first: int, slack: float) -> None:
     """Search for some queries (a stage)."""
-    vectors, own_cells = arrays[queries][start : start + rows], arrays[cells][start : start + rows]
-    out = _left_out(arrays, leave_out, start, start + len(vectors))
-    everything = Cells.of(arrays)
+    vectors, own_cells = (arrays[name][start : start + rows] for name in (wanted.queries, wanted.cells))
     stop = start + len(vectors)
+    out = wanted.left_out(arrays, start, stop)
+    everything = Cells.of(arrays, wanted.goes_on)
     found, similarities = arrays.rows("found", start, stop), arrays.rows("similarities", start, stop)
-    found[:], similarities[:] = len(everything.vectors), floor
+    wanted.begin(arrays, start, found, similarities)
     at, chosen = [], []
     for begin, end in blocks_of(own_cells):
         near, positions = everything.near[own_cells[begin]], np.arange(begin, end)
@@ -101,17 +137,24 @@ def search(
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Vectors in the order of their cells; for the names and shapes see `partition.fit`."""
+    """Vectors in the order of their cells; for the names and shapes see `partition.fit`.
+
+    Attributes
+    ----------
+    repeats : bool
+        Whether lists may have some of the vectors of a cell before it is searched.
+    """
 
     vectors: F32
     start: I64
     centroids: F32
     near: I32
+    repeats: bool
 
     @classmethod
-    def of(cls, arrays: Arrays) -> Cells:
+    def of(cls, arrays: Arrays, repeats: bool) -> Cells:
         """Take the arrays."""
-        return cls(arrays["ordered"], arrays["cell_start"], arrays["centroids"], arrays["near"])
+        return cls(arrays["ordered"], arrays["cell_start"], arrays["centroids"], arrays["near"], repeats)
 
     def search_each(
         self, queries: F32, lists: I64, cells: I32, leave_out: I32, found: I32, similarities: F32
@@ -134,35 +177,32 @@ class Cells:
         if high - low > crowd:  # search a part: around the query itself, if it is in this cell
             low = max(low, min(int(leave_out[0]) - crowd // 2, high - crowd))
             high = low + crowd
-        add_block(queries @ self.vectors[low:high].T, lists, leave_out, low, n, found, similarities)
+        block = queries @ self.vectors[low:high].T
+        add_block(block, lists, leave_out, low, n, self.repeats, found, similarities)
 
 
-def _slack(
-    arrays: Arrays, k: int, floor: float, first: int, queries: str, cells: str, leave_out: str | None
-) -> float:
+def _slack(arrays: Arrays, wanted: Search, first: int) -> float:
     """Return how much less similar than the worst entry of a list a centroid may be.
 
     Cells with such centroids are searched. On average these are `PROBES` for a query: fewer for a
     query with many similar vectors, more for one with few.
     """
-    vectors, everything, cell_of = arrays[queries], Cells.of(arrays), arrays[cells]
+    vectors, cell_of, k = arrays[wanted.queries], arrays[wanted.cells], wanted.k
+    everything = Cells.of(arrays, wanted.goes_on)
     if everything.near.shape[1] <= max(first, partition.PROBES):
         return np.inf
     some = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLED).astype(np.int64))
     shortfalls = []
+    found, similarities = np.empty((1, k), np.int32), np.empty((1, k), np.float32)
     for i in some.tolist():
         near, query = everything.near[cell_of[i]], vectors[i : i + 1]
-        out = _left_out(arrays, leave_out, i, i + 1)
-        found, similarities = empty_lists(1, k, floor, len(everything.vectors))
+        out = wanted.left_out(arrays, i, i + 1)
+        wanted.begin(arrays, i, found, similarities)
         for cell in near[:first].tolist():
             everything.search(query, np.zeros(1, np.int64), cell, out, found, similarities)
         shortfalls.append(_worst(similarities) - everything.centroids[near[first:]] @ query[0])
     searched = max(0, partition.PROBES - first) * len(some)
     return float(np.partition(np.concatenate(shortfalls), searched)[searched])
-
-
-def _left_out(arrays: Arrays, name: str | None, start: int, stop: int) -> I32:
-    return np.arange(start, stop, dtype=np.int32) if name is None else arrays[name][start:stop]
 
 
 def _worst(similarities: F32) -> F32:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from faceindex.clustering import partition
-from faceindex.clustering.cell_search import search_cells
+from faceindex.clustering.cell_search import Search, keep_lists, search_cells
 from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
 from faceindex.clustering.refining import refine_lists
 from faceindex.clustering.shards import Arrays, MakeRunner, Runner, ThreadRunner
@@ -19,6 +19,7 @@ __all__ = [
     "COLUMN_BLOCK",
     "EXACT_UP_TO",
     "FEW_QUERIES",
+    "PARTITIONS",
     "QUERY_BLOCK",
     "ROUNDS",
     "SHARD",
@@ -41,6 +42,7 @@ QUERY_BLOCK = 256
 COLUMN_BLOCK = 1024
 
 # Chosen by benchmarks/scale.py.
+PARTITIONS = 3  # that are searched: what lies at the edge of a cell of one is mostly inside one of another
 ROUNDS = 3  # of comparing vectors with the neighbours of their neighbours
 SHARD = 8192  # vectors that are refined at a time
 
@@ -123,10 +125,42 @@ def find_lists(runner: Runner, k: int, *, floor: float, seed: int) -> None:
     floor : float
     seed : int
     """
-    partition.fit(runner, seed)
-    search_cells(runner, k, floor, queries="ordered", cells="cell_of", leave_out=None)
-    runner.arrays.remove("top", "first", "centroids", "near")
+    arrays, order = runner.arrays, None
+    for number in range(PARTITIONS):
+        order = _partition(runner, seed, number, order)
+        if number:
+            latest = arrays["order"]
+            keep_lists(runner, latest, latest)
+        search_cells(runner, Search(k, floor, goes_on=number > 0))
+        arrays.remove("top", "first", "centroids", "near")
+    assert order is not None
+    arrays.put("order", order)
     refine_lists(runner, ROUNDS, SHARD)
+
+
+def _partition(runner: Runner, seed: int, number: int, order: I64 | None) -> I64:
+    """Partition ``vectors``, or ``ordered`` after the first time.
+
+    Parameters
+    ----------
+    runner : Runner
+    seed, number : int
+        Of the partition.
+    order : (n,) int64 or None
+        The positions that the vectors of ``ordered`` had in the beginning.
+
+    Returns
+    -------
+    (n,) int64
+        The same, now.
+    """
+    arrays = runner.arrays
+    if order is None:
+        partition.fit(runner, seed, number)
+        return np.array(arrays["order"])
+    arrays.rename("ordered", "vectors")
+    partition.fit(runner, seed, number)
+    return order[arrays["order"]]
 
 
 def exact_neighbours(vectors: F32, k: int) -> tuple[I64, F32]:
@@ -193,21 +227,36 @@ def nearest(
         arrays = runner.arrays
         arrays.put("vectors", vectors)
         arrays.put("queries", queries)
-        partition.fit(runner, seed)
-        cell_of = partition.cells_of_queries(runner)
-        order = np.argsort(cell_of, kind="stable")
-        place = np.append(np.argsort(arrays["order"]).astype(np.int32), np.int32(-1))
-        arrays.put("query_order", order)
-        arrays.put("query_cell", cell_of[order])
-        arrays.put("query_leave_out", place[out[order]])
-        del place
-        arrays.create("query_ordered", queries.shape, np.float32)
-        stage = partial(partition.select, rows=SHARD, array="queries", at="query_order", into="query_ordered")
-        runner.run(stage, range(0, m, SHARD))
-        search_cells(
-            runner, k, floor, queries="query_ordered", cells="query_cell", leave_out="query_leave_out"
-        )
+        order = None
+        for number in range(PARTITIONS):
+            order = _partition(runner, seed, number, order)
+            cell_of = partition.cells_of_queries(runner)
+            rows = np.argsort(cell_of, kind="stable")
+            if number:
+                keep_lists(runner, _inverse(arrays["query_order"])[rows], arrays["order"])
+            place = np.append(_inverse(order).astype(np.int32), np.int32(-1))
+            arrays.put("query_order", rows)
+            arrays.put("query_cell", cell_of[rows])
+            arrays.put("query_leave_out", place[out[rows]])
+            del place
+            arrays.create("query_ordered", queries.shape, np.float32)
+            stage = partial(
+                partition.select, rows=SHARD, array="queries", at="query_order", into="query_ordered"
+            )
+            runner.run(stage, range(0, m, SHARD))
+            search_cells(
+                runner, Search(k, floor, "query_ordered", "query_cell", "query_leave_out", goes_on=number > 0)
+            )
+        assert order is not None
+        arrays.put("order", order)
         return _gathered(arrays, "order", "query_order")
+
+
+def _inverse(order: I64) -> I64:
+    """Return where each position of a permutation is."""
+    inverse = np.empty_like(order)
+    inverse[order] = np.arange(len(order))
+    return inverse
 
 
 def _gathered(arrays: Arrays, order: str, rows: str) -> tuple[I32, F32]:
@@ -246,7 +295,7 @@ def _exact(queries: F32, vectors: F32, k: int, floor: float, leave_out: I32) -> 
         lists = np.arange(start, stop)
         for column in range(0, n, COLUMN_BLOCK):
             block = queries[start:stop] @ vectors[column : column + COLUMN_BLOCK].T
-            add_block(block, lists, leave_out[start:stop], column, n, found, similarities)
+            add_block(block, lists, leave_out[start:stop], column, n, False, found, similarities)
         sort_lists(found, similarities, start, stop)
 
     with Workers() as workers:

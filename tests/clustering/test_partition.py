@@ -7,7 +7,7 @@ import pytest
 
 from faceindex.clustering import neighbours as neighbours_module
 from faceindex.clustering import partition as partition_module
-from faceindex.clustering.cell_search import Cells, search_cells
+from faceindex.clustering.cell_search import Cells, Search, search_cells
 from faceindex.clustering.kernels import (
     add_block,
     add_reverse_neighbours,
@@ -87,7 +87,7 @@ class TestPartition:
         with ThreadRunner() as runner:
             runner.arrays.put("vectors", vectors)
             partition_module.fit(runner, 0)
-            search_cells(runner, 10, -np.inf, queries="ordered", cells="cell_of", leave_out=None)
+            search_cells(runner, Search(10, -np.inf))
             is_stranger = runner.arrays["order"] >= 7000
         assert 8 < searched.mean() < 16
         assert searched[is_stranger].mean() > 2 * searched[~is_stranger].mean()
@@ -178,7 +178,7 @@ class TestKernels:
             found, values = empty_lists(2, 7, -np.inf, 64)
             for start in starts:
                 part = np.ascontiguousarray(block[:, start : start + 16])
-                add_block(part, np.arange(2), np.full(2, -1, np.int32), start, 64, found, values)
+                add_block(part, np.arange(2), np.full(2, -1, np.int32), start, 64, False, found, values)
             sort_lists(found, values, 0, 2)
             lists.append(found.tolist())
         assert lists[0] == lists[1]
