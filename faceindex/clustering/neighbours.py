@@ -33,16 +33,16 @@ __all__ = [
 EXACT_UP_TO = 20_000
 """Up to this number of vectors, `near_neighbours` compares all with all: exact, in 2 core-seconds."""
 
-# Up to this number of queries, `nearest` compares each with all vectors: partitioning n vectors takes as long
-# as comparing all of them with about 3,000.
-FEW_QUERIES = 2000
+# Up to this number of queries, `nearest` compares each with all vectors: partitioning n vectors twice takes as
+# long as comparing all of them with about 4,000.
+FEW_QUERIES = 4000
 
 # Products of this shape fill half of a core's level-2 cache, and are scanned while they are in it.
 QUERY_BLOCK = 256
 COLUMN_BLOCK = 1024
 
 # Chosen by benchmarks/scale.py.
-PARTITIONS = 3  # that are searched: what lies at the edge of a cell of one is mostly inside one of another
+PARTITIONS = 2  # that are searched
 ROUNDS = 3  # of comparing vectors with the neighbours of their neighbours
 SHARD = 8192  # vectors that are refined at a time
 
@@ -59,12 +59,14 @@ def near_neighbours(
 
     More than `EXACT_UP_TO` vectors are partitioned into small cells, and each vector is compared with
     those in the cells near it (an inverted file, Jegou et al. 2011,
-    https://doi.org/10.1109/TPAMI.2010.57): 64 cells on average, more for a vector with few similar ones.
+    https://doi.org/10.1109/TPAMI.2010.57): 32 cells on average, more for a vector with few similar ones.
+    This is done in two partitions: what lies just outside the cells near a vector in one of them is mostly
+    inside those of the other, at less than the time of searching twice as many cells (many random trees do
+    the same, Muja and Lowe 2014, https://doi.org/10.1109/TPAMI.2014.2321376).
     Then each vector is compared with the vectors that list it as a neighbour, and with the neighbours of
     its neighbours (as in NN-descent, Dong et al. 2011, https://doi.org/10.1145/1963405.1963487). Most
-    neighbours that are missed are hardly more similar than the ones that take their place. Recall of
-    20 neighbours is 0.9998 for 30,000 made-up faces of 128 dimensions and 0.957 for a million; time grows
-    with the power 1.2 of the number of vectors (benchmarks/scale.py).
+    neighbours that are missed are hardly more similar than the ones that take their place.
+    benchmarks/scale.py measures recall and time.
 
     Parameters
     ----------
@@ -199,7 +201,7 @@ def nearest(
     Parameters
     ----------
     queries : (m, d) float32
-        Compared with all vectors if m is at most 2,000, or ``m n`` at most the square of `EXACT_UP_TO`.
+        Compared with all vectors if m is at most 4,000, or ``m n`` at most the square of `EXACT_UP_TO`.
     vectors : (n, d) float32
         May be a memory map.
     k : int

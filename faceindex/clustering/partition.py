@@ -39,7 +39,7 @@ __all__ = ["CELL", "PROBES", "RANKED", "SHARD", "blocks_of", "cells_of_queries",
 # cells contain more neighbours for each vector that is compared, and take longer to find.
 CELL = 64
 """Vectors in a cell, on average."""
-PROBES = 16
+PROBES = 32
 """Cells of a partition that are searched for a vector, on average."""
 RANKED = 1500
 """Cells nearest to that of a vector, from which those are chosen."""

@@ -12,6 +12,7 @@ from faceindex.clustering.kernels import (
     add_block,
     add_reverse_neighbours,
     empty_lists,
+    make_heaps,
     mark_new,
     refine,
     reverse_edges,
@@ -170,6 +171,30 @@ class TestKernels:
         assert new.tolist() == [[False, True, False]]
         mark_new(known, before[:, :0], new)
         assert new.all()
+
+    def test_heaps_of_any_lists_are_sorted_as_the_lists(self) -> None:
+        rng = np.random.default_rng(2)
+        values = rng.integers(0, 5, (20, 9)).astype(np.float32)
+        found = np.array([rng.permutation(9) for _ in range(20)], np.int32)
+        expected = [row[np.lexsort((row, -of))].tolist() for row, of in zip(found, values, strict=True)]
+        make_heaps(found, values)
+        for row, of in zip(found.tolist(), values.tolist(), strict=True):
+            for at in range(1, 9):
+                above = (at - 1) // 2
+                assert (of[above], -row[above]) <= (of[at], -row[at])
+        sort_lists(found, values, 0, 20)
+        assert found.tolist() == expected
+
+    def test_what_a_list_has_is_not_added_again(self) -> None:
+        block = np.random.default_rng(3).integers(0, 9, (2, 64)).astype(np.float32)
+        found, values = empty_lists(2, 7, -np.inf, 64)
+        for _ in range(2):
+            add_block(block, np.arange(2), np.full(2, -1, np.int32), 0, 64, True, found, values)
+        sort_lists(found, values, 0, 2)
+        once = empty_lists(2, 7, -np.inf, 64)
+        add_block(block, np.arange(2), np.full(2, -1, np.int32), 0, 64, False, *once)
+        sort_lists(*once, 0, 2)
+        np.testing.assert_array_equal(found, once[0])
 
     def test_lists_do_not_depend_on_the_order_of_blocks(self) -> None:
         block = np.random.default_rng(1).integers(0, 9, (2, 64)).astype(np.float32)
