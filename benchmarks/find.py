@@ -123,7 +123,7 @@ def name_people(store: Store, people: int, first: int = 1) -> None:
             editor.set_person(uid, {"born": f"{1940 + cluster % 60}"})
             editor.label(person, members, Label.NAMED)
         editor.finish()
-        tables.update_cluster_people()
+        tables.update_cluster_people(of_cluster)
 
 
 def photos_of(index: FaceIndex, name: str) -> set[int]:
