@@ -164,7 +164,7 @@ class TestNearNeighbours:
     def test_more_rounds_find_more_neighbours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(partition_module, "PROBES", 2)
         monkeypatch.setattr(neighbours_module, "PARTITIONS", 1)
-        vectors = people(4000, 40, seed=2)
+        vectors = people(4000, 10, seed=2)
         expected, _ = exact_neighbours(vectors, 20)
         recalls = []
         for rounds in (0, 1, 2):
