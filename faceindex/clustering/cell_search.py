@@ -13,7 +13,7 @@ from faceindex.clustering.partition import blocks_of
 from faceindex.clustering.shards import Arrays, Runner
 from faceindex.types import F32, I32, I64
 
-__all__ = ["Cells", "Search", "keep_lists", "search_cells"]
+__all__ = ["CellQuery", "Cells", "keep_lists", "search_cells"]
 
 _FIRST = 4  # cells that are searched before the others are chosen
 _SAMPLED = 512  # vectors from which the number of chosen cells is estimated
@@ -21,7 +21,7 @@ _CROWDED = 16  # multiple of the mean size above which a cell (mostly of duplica
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class CellQuery:
     """What is searched for which queries.
 
     Attributes
@@ -38,7 +38,7 @@ class Search:
         Of an array of the position in ``ordered`` that must not be found for each query, -1 for none, (m,)
         int32. None means that each query is the vector of ``ordered`` at its own position, and leaves that
         out.
-    goes_on : bool
+    resumes : bool
         Whether the lists begin with those that `keep_lists` kept, of an earlier partition.
     """
 
@@ -47,11 +47,11 @@ class Search:
     queries: str = "ordered"
     cells: str = "cell_of"
     leave_out: str | None = None
-    goes_on: bool = False
+    resumes: bool = False
 
     def begin(self, arrays: Arrays, start: int, found: I32, similarities: F32) -> None:
         """Fill the lists, as heaps, of the queries from `start` on."""
-        if not self.goes_on:
+        if not self.resumes:
             found[:], similarities[:] = len(arrays["ordered"]), self.floor
             return
         rows = arrays["kept_row"][start : start + len(found)]
@@ -67,7 +67,7 @@ class Search:
         return left_out
 
 
-def search_cells(runner: Runner, wanted: Search) -> None:
+def search_cells(runner: Runner, query: CellQuery) -> None:
     """Find the most similar vectors in the cells near each query.
 
     Makes the arrays ``found``, (m, k) int32: positions in ``ordered``, most similar first, padded with n; and
@@ -77,47 +77,47 @@ def search_cells(runner: Runner, wanted: Search) -> None:
     ----------
     runner : Runner
         After `partition.fit`.
-    wanted : Search
+    query : CellQuery
     """
     arrays, shard = runner.arrays, partition.SHARD
-    m, k = len(arrays[wanted.queries]), wanted.k
+    m, k = len(arrays[query.queries]), query.k
     first = max(_FIRST, -(-2 * k // partition.CELL))
-    slack = _slack(arrays, wanted, first)
+    slack = _slack(arrays, query, first)
     arrays.create("found", (m, k), np.int32)
     arrays.create("similarities", (m, k), np.float32)
-    runner.run(partial(search, rows=shard, wanted=wanted, first=first, slack=slack), range(0, m, shard))
+    runner.run(partial(search, rows=shard, query=query, first=first, slack=slack), range(0, m, shard))
     arrays.remove("kept_row", "kept_place", "kept_found", "kept_similarities")
 
 
-def keep_lists(runner: Runner, rows: I64, order: I64) -> None:
-    """Keep the lists of `search_cells` for a search in another partition.
+def keep_lists(runner: Runner, rows: I32 | I64, place: I32) -> None:
+    """Keep the lists of `search_cells` for a search in another partition, which was fitted meanwhile.
+
+    Makes the arrays ``kept_found``, ``kept_similarities``, ``kept_row`` and ``kept_place``. That search
+    removes them.
 
     Parameters
     ----------
     runner : Runner
-        After `partition.fit` of that partition.
-    rows : (m,) int64
-        The row that the list of each query has now, in the order of the queries of that search.
-    order : (n,) int64
-        The position that each vector of ``ordered`` had.
+    rows : (m,) int32 or int64
+        For each query of that search, its row in these lists.
+    place : (n + 1,) int32
+        Where each vector of the earlier ``ordered`` is in the new one; n for n, which pads lists.
     """
-    arrays, n = runner.arrays, len(order)
-    place = np.empty(n + 1, np.int32)
-    place[order], place[n] = np.arange(n, dtype=np.int32), n
+    arrays = runner.arrays
     arrays.put("kept_place", place)
     arrays.put("kept_row", rows)
     arrays.rename("found", "kept_found")
     arrays.rename("similarities", "kept_similarities")
 
 
-def search(arrays: Arrays, start: int, *, rows: int, wanted: Search, first: int, slack: float) -> None:
+def search(arrays: Arrays, start: int, *, rows: int, query: CellQuery, first: int, slack: float) -> None:
     """Search for some queries (a stage)."""
-    vectors, own_cells = (arrays[name][start : start + rows] for name in (wanted.queries, wanted.cells))
+    vectors, own_cells = (arrays[name][start : start + rows] for name in (query.queries, query.cells))
     stop = start + len(vectors)
-    out = wanted.left_out(arrays, start, stop)
-    everything = Cells.of(arrays, wanted.goes_on)
+    out = query.left_out(arrays, start, stop)
+    everything = Cells.of(arrays, query.resumes)
     found, similarities = arrays.rows("found", start, stop), arrays.rows("similarities", start, stop)
-    wanted.begin(arrays, start, found, similarities)
+    query.begin(arrays, start, found, similarities)
     at, chosen = [], []
     for begin, end in blocks_of(own_cells):
         near, positions = everything.near[own_cells[begin]], np.arange(begin, end)
@@ -141,7 +141,7 @@ class Cells:
 
     Attributes
     ----------
-    repeats : bool
+    resumes : bool
         Whether lists may have some of the vectors of a cell before it is searched.
     """
 
@@ -149,12 +149,12 @@ class Cells:
     start: I64
     centroids: F32
     near: I32
-    repeats: bool
+    resumes: bool
 
     @classmethod
-    def of(cls, arrays: Arrays, repeats: bool) -> Cells:
+    def of(cls, arrays: Arrays, resumes: bool) -> Cells:
         """Take the arrays."""
-        return cls(arrays["ordered"], arrays["cell_start"], arrays["centroids"], arrays["near"], repeats)
+        return cls(arrays["ordered"], arrays["cell_start"], arrays["centroids"], arrays["near"], resumes)
 
     def search_each(
         self, queries: F32, lists: I64, cells: I32, leave_out: I32, found: I32, similarities: F32
@@ -178,29 +178,29 @@ class Cells:
             low = max(low, min(int(leave_out[0]) - crowd // 2, high - crowd))
             high = low + crowd
         block = queries @ self.vectors[low:high].T
-        add_block(block, lists, leave_out, low, n, self.repeats, found, similarities)
+        add_block(block, lists, leave_out, low, n, self.resumes, found, similarities)
 
 
-def _slack(arrays: Arrays, wanted: Search, first: int) -> float:
+def _slack(arrays: Arrays, query: CellQuery, first: int) -> float:
     """Return how much less similar than the worst entry of a list a centroid may be.
 
-    Cells with such centroids are searched. On average these are `PROBES` for a query: fewer for a
-    query with many similar vectors, more for one with few.
+    Cells with such centroids are searched. On average these are `PROBES` for a query in each partition: fewer
+    for a query with many similar vectors, more for one with few.
     """
-    vectors, cell_of, k = arrays[wanted.queries], arrays[wanted.cells], wanted.k
-    everything = Cells.of(arrays, wanted.goes_on)
+    vectors, cell_of, k = arrays[query.queries], arrays[query.cells], query.k
+    everything = Cells.of(arrays, query.resumes)
     if everything.near.shape[1] <= max(first, partition.PROBES):
         return np.inf
     some = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLED).astype(np.int64))
     shortfalls = []
     found, similarities = np.empty((1, k), np.int32), np.empty((1, k), np.float32)
     for i in some.tolist():
-        near, query = everything.near[cell_of[i]], vectors[i : i + 1]
-        out = wanted.left_out(arrays, i, i + 1)
-        wanted.begin(arrays, i, found, similarities)
+        near, vector = everything.near[cell_of[i]], vectors[i : i + 1]
+        out = query.left_out(arrays, i, i + 1)
+        query.begin(arrays, i, found, similarities)
         for cell in near[:first].tolist():
-            everything.search(query, np.zeros(1, np.int64), cell, out, found, similarities)
-        shortfalls.append(_worst(similarities) - everything.centroids[near[first:]] @ query[0])
+            everything.search(vector, np.zeros(1, np.int64), cell, out, found, similarities)
+        shortfalls.append(_worst(similarities) - everything.centroids[near[first:]] @ vector[0])
     searched = max(0, partition.PROBES - first) * len(some)
     return float(np.partition(np.concatenate(shortfalls), searched)[searched])
 

@@ -1,13 +1,14 @@
-"""Nearest neighbours: exact for few vectors, by a partition into cells for many."""
+"""Nearest neighbours: exact for few vectors, by partitions into cells for many."""
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
 
 from faceindex.clustering import partition
-from faceindex.clustering.cell_search import Search, keep_lists, search_cells
+from faceindex.clustering.cell_search import CellQuery, keep_lists, search_cells
 from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
 from faceindex.clustering.refining import refine_lists
 from faceindex.clustering.shards import Arrays, MakeRunner, Runner, ThreadRunner
@@ -19,7 +20,6 @@ __all__ = [
     "COLUMN_BLOCK",
     "EXACT_UP_TO",
     "FEW_QUERIES",
-    "PARTITIONS",
     "QUERY_BLOCK",
     "ROUNDS",
     "SHARD",
@@ -33,8 +33,8 @@ __all__ = [
 EXACT_UP_TO = 20_000
 """Up to this number of vectors, `near_neighbours` compares all with all: exact, in 2 core-seconds."""
 
-# Up to this number of queries, `nearest` compares each with all vectors: partitioning n vectors twice takes
-# as long as comparing all of them with about 4,000.
+# Up to this number of queries, `nearest` compares each with all vectors. Partitioning a million vectors of 192
+# dimensions three times takes 36 s of CPU time, and comparing all of them with a query about 9 ms.
 FEW_QUERIES = 4000
 
 # Products of this shape fill half of a core's level-2 cache, and are scanned while they are in it.
@@ -42,7 +42,6 @@ QUERY_BLOCK = 256
 COLUMN_BLOCK = 1024
 
 # Chosen by benchmarks/scale.py.
-PARTITIONS = 2  # that are searched
 ROUNDS = 3  # of comparing vectors with the neighbours of their neighbours
 SHARD = 8192  # vectors that are refined at a time
 
@@ -60,9 +59,9 @@ def near_neighbours(
     More than `EXACT_UP_TO` vectors are partitioned into small cells, and each vector is compared with
     those in the cells near it (an inverted file, Jegou et al. 2011,
     https://doi.org/10.1109/TPAMI.2010.57): 32 cells on average, more for a vector with few similar ones.
-    This is done in two partitions: what lies just outside the cells near a vector in one of them is mostly
-    inside those of the other, at less than the time of searching twice as many cells (many random trees do
-    the same, Muja and Lowe 2014, https://doi.org/10.1109/TPAMI.2014.2321376).
+    This is done in several partitions: what lies outside the cells near a vector in one of them is mostly
+    inside those of another (as in randomized trees, Muja and Lowe 2014,
+    https://doi.org/10.1109/TPAMI.2014.2321376).
     Then each vector is compared with the vectors that list it as a neighbour, and with the neighbours of
     its neighbours (as in NN-descent, Dong et al. 2011, https://doi.org/10.1145/1963405.1963487). Most
     neighbours that are missed are hardly more similar than the ones that take their place.
@@ -77,7 +76,7 @@ def near_neighbours(
     floor : float
         Neighbours of this similarity or less are left out, which makes the search faster.
     seed : int
-        Seed of the partition. The same vectors and seed give the same neighbours.
+        Seed of the partitions. The same vectors and seed give the same neighbours.
     make_runner : callable, optional
         Makes what runs the stages for more than `EXACT_UP_TO` vectors; threads by default.
 
@@ -105,6 +104,11 @@ def is_partitioned(n: int, k: int) -> bool:
     return n > EXACT_UP_TO and min(k, n - 1) > 0
 
 
+def partitions(n: int) -> int:
+    """Return how many partitions of n vectors are searched: 2 up to 300,000, 3 up to 3,000,000, and so on."""
+    return max(2, round(math.log10(n)) - 3)
+
+
 def find_lists(runner: Runner, k: int, *, floor: float, seed: int) -> None:
     """Find what `near_neighbours` finds, and leave it among the arrays of a runner.
 
@@ -127,20 +131,20 @@ def find_lists(runner: Runner, k: int, *, floor: float, seed: int) -> None:
     floor : float
     seed : int
     """
-    arrays, order = runner.arrays, None
-    for number in range(PARTITIONS):
+    arrays = runner.arrays
+    order = np.arange(len(arrays["vectors"]))
+    for number in range(partitions(len(order))):
         order = _partition(runner, seed, number, order)
         if number:
             latest = arrays["order"]
-            keep_lists(runner, latest, latest)
-        search_cells(runner, Search(k, floor, goes_on=number > 0))
+            keep_lists(runner, latest, _places(latest, len(latest)))
+        search_cells(runner, CellQuery(k, floor, resumes=number > 0))
         arrays.remove("top", "first", "centroids", "near")
-    assert order is not None
     arrays.put("order", order)
     refine_lists(runner, ROUNDS, SHARD)
 
 
-def _partition(runner: Runner, seed: int, number: int, order: I64 | None) -> I64:
+def _partition(runner: Runner, seed: int, number: int, order: I64) -> I64:
     """Partition ``vectors``, or ``ordered`` after the first time.
 
     Parameters
@@ -148,21 +152,27 @@ def _partition(runner: Runner, seed: int, number: int, order: I64 | None) -> I64
     runner : Runner
     seed, number : int
         Of the partition.
-    order : (n,) int64 or None
-        The positions that the vectors of ``ordered`` had in the beginning.
+    order : (n,) int64
+        Where each vector was in the beginning.
 
     Returns
     -------
     (n,) int64
-        The same, now.
+        The same for each vector of the new ``ordered``.
     """
     arrays = runner.arrays
-    if order is None:
-        partition.fit(runner, seed, number)
-        return np.array(arrays["order"])
-    arrays.rename("ordered", "vectors")
+    if number:
+        arrays.rename("ordered", "vectors")
     partition.fit(runner, seed, number)
-    return order[arrays["order"]]
+    ordered: I64 = order[arrays["order"]]
+    return ordered
+
+
+def _places(order: I64, padding: int) -> I32:
+    """Return where each position is in `order`, (n + 1,) int32; the last one is `padding`."""
+    places = np.empty(len(order) + 1, np.int32)
+    places[order], places[-1] = np.arange(len(order), dtype=np.int32), padding
+    return places
 
 
 def exact_neighbours(vectors: F32, k: int) -> tuple[I64, F32]:
@@ -201,7 +211,8 @@ def nearest(
     Parameters
     ----------
     queries : (m, d) float32
-        Compared with all vectors if m is at most 4,000, or ``m n`` at most the square of `EXACT_UP_TO`.
+        Compared with all vectors if m is at most `FEW_QUERIES`, or ``m n`` at most the square of
+        `EXACT_UP_TO`.
     vectors : (n, d) float32
         May be a memory map.
     k : int
@@ -210,7 +221,7 @@ def nearest(
     leave_out : (m,) int32, optional
         Position of a vector that must not be found for each query, such as itself; -1 for none.
     seed : int
-        Seed of the partition.
+        Seed of the partitions.
     make_runner : callable, optional
         Makes what runs the stages if the vectors are partitioned; threads by default.
 
@@ -229,36 +240,30 @@ def nearest(
         arrays = runner.arrays
         arrays.put("vectors", vectors)
         arrays.put("queries", queries)
-        order = None
-        for number in range(PARTITIONS):
+        order = np.arange(n)
+        for number in range(partitions(n)):
             order = _partition(runner, seed, number, order)
             cell_of = partition.cells_of_queries(runner)
             rows = np.argsort(cell_of, kind="stable")
             if number:
-                keep_lists(runner, _inverse(arrays["query_order"])[rows], arrays["order"])
-            place = np.append(_inverse(order).astype(np.int32), np.int32(-1))
-            arrays.put("query_order", rows)
-            arrays.put("query_cell", cell_of[rows])
-            arrays.put("query_leave_out", place[out[rows]])
-            del place
-            arrays.create("query_ordered", queries.shape, np.float32)
-            stage = partial(
-                partition.select, rows=SHARD, array="queries", at="query_order", into="query_ordered"
-            )
-            runner.run(stage, range(0, m, SHARD))
-            search_cells(
-                runner, Search(k, floor, "query_ordered", "query_cell", "query_leave_out", goes_on=number > 0)
-            )
-        assert order is not None
+                before = _places(arrays["query_order"], m)[rows]
+                keep_lists(runner, before, _places(arrays["order"], n))
+            _put_queries(runner, rows, cell_of[rows], _places(order, -1)[out[rows]])
+            names = ("query_ordered", "query_cell", "query_leave_out")
+            search_cells(runner, CellQuery(k, floor, *names, resumes=number > 0))
         arrays.put("order", order)
         return _gathered(arrays, "order", "query_order")
 
 
-def _inverse(order: I64) -> I64:
-    """Return where each position of a permutation is."""
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(len(order))
-    return inverse
+def _put_queries(runner: Runner, rows: I64, cell_of: I32, leave_out: I32) -> None:
+    """Store some rows of ``queries``, in their order, with what `search_cells` needs of each."""
+    arrays = runner.arrays
+    arrays.put("query_order", rows)
+    arrays.put("query_cell", cell_of)
+    arrays.put("query_leave_out", leave_out)
+    arrays.create("query_ordered", arrays["queries"].shape, np.float32)
+    stage = partial(partition.select, rows=SHARD, array="queries", at="query_order", into="query_ordered")
+    runner.run(stage, range(0, len(rows), SHARD))
 
 
 def _gathered(arrays: Arrays, order: str, rows: str) -> tuple[I32, F32]:

@@ -40,12 +40,12 @@ _Value = TypeVar("_Value")
 
 _CHUNK = 500  # parameters per statement; SQLite before 3.32 allows 999
 _BUSY_MS = 30_000
-
-# Of pages that a connection keeps, at most. Indexes are in another order than tables. With SQLite's 2 MB,
-# storing a clustering of a million faces (benchmarks/catalog.py) reads 11 GB again, and takes twice as long;
-# `doctor` reads 15 GB instead of 5.
-_CACHE_KIB = 32 * 1024
 _LONGEST = 1 << 28  # bytes of a value; the longest one, the faces of a step of `read_columns`, takes 10 MB
+
+# KiB of pages that a connection keeps. Indexes are in another order than tables. With SQLite's 2 MB, storing
+# a clustering of a million faces reads 11 GB again, and takes twice as long; `doctor` reads 15 GB of such an
+# index instead of 5 (benchmarks/catalog.py).
+_CACHE_KIB = 32 * 1024
 
 # In the schema of a table or an index, without spaces: generated columns, constraints, virtual tables, and
 # comments that could hide them.

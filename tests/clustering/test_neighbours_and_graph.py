@@ -163,7 +163,7 @@ class TestNearNeighbours:
 
     def test_more_rounds_find_more_neighbours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(partition_module, "PROBES", 2)
-        monkeypatch.setattr(neighbours_module, "PARTITIONS", 1)
+        monkeypatch.setattr(neighbours_module, "partitions", lambda n: 1)
         vectors = people(4000, 10, seed=2)
         expected, _ = exact_neighbours(vectors, 20)
         recalls = []
@@ -184,7 +184,7 @@ class TestNearNeighbours:
         itself = np.arange(6000, dtype=np.int32)
         missed: dict[int, list[float]] = {}
         for partitions in (1, 2):
-            monkeypatch.setattr(neighbours_module, "PARTITIONS", partitions)
+            monkeypatch.setattr(neighbours_module, "partitions", lambda n, number=partitions: number)
             own, similarities = near_neighbours(vectors, 20)
             queries, values = nearest(vectors[::-1], vectors, 20, leave_out=itself[::-1])
             for found, values_found, of in ((own, similarities, vectors), (queries, values, vectors[::-1])):
@@ -197,6 +197,10 @@ class TestNearNeighbours:
             missed[partitions] = [1 - recall for recall in recalls]
         for once, twice in zip(missed[1], missed[2], strict=True):
             assert twice < 0.6 * once
+
+    def test_more_vectors_are_partitioned_more_often(self) -> None:
+        sizes = (1, 20_001, 300_000, 1_000_000, 3_000_000, 10_000_000)
+        assert [neighbours_module.partitions(n) for n in sizes] == [2, 2, 2, 3, 3, 4]
 
     @pytest.mark.parametrize("shard", [100, 8192])
     def test_the_size_of_shards_does_not_change_the_result(

@@ -7,7 +7,7 @@ import pytest
 
 from faceindex.clustering import neighbours as neighbours_module
 from faceindex.clustering import partition as partition_module
-from faceindex.clustering.cell_search import Cells, Search, search_cells
+from faceindex.clustering.cell_search import CellQuery, Cells, search_cells
 from faceindex.clustering.kernels import (
     add_block,
     add_reverse_neighbours,
@@ -88,7 +88,7 @@ class TestPartition:
         with ThreadRunner() as runner:
             runner.arrays.put("vectors", vectors)
             partition_module.fit(runner, 0)
-            search_cells(runner, Search(10, -np.inf))
+            search_cells(runner, CellQuery(10, -np.inf))
             is_stranger = runner.arrays["order"] >= 7000
         assert 8 < searched.mean() < 16
         assert searched[is_stranger].mean() > 2 * searched[~is_stranger].mean()

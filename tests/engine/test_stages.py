@@ -120,7 +120,7 @@ def test_a_death_in_each_stage_changes_nothing(
     _assert_same([*found], _lists()[:2])
     # Groups, cells, near cells, choice, order and search in each partition; edges there and back, marks and
     # comparisons; edges again.
-    assert len([*tmp_path.glob("died-*")]) == 6 * neighbours.PARTITIONS + 4 + 2
+    assert len([*tmp_path.glob("died-*")]) == 6 * neighbours.partitions(len(VECTORS)) + 4 + 2
 
 
 def _fail(arrays: Arrays, shard: int, *, error: type[Exception]) -> None:
