@@ -33,8 +33,8 @@ __all__ = [
 EXACT_UP_TO = 20_000
 """Up to this number of vectors, `near_neighbours` compares all with all: exact, in 2 core-seconds."""
 
-# Up to this number of queries, `nearest` compares each with all vectors. Fitting three partitions to a million
-# vectors of 192 dimensions takes 36 s of CPU time, as long as some 4,000 comparisons with all of them.
+# Up to this number of queries, `nearest` compares each with all vectors. Fitting three partitions to a
+# million vectors of 192 dimensions takes 36 s of CPU time, as long as comparing some 4,000 with all of them.
 FEW_QUERIES = 4000
 
 # Products of this shape fill half of a core's level-2 cache, and are scanned while they are in it.
