@@ -76,7 +76,7 @@ def search_cells(runner: Runner, query: CellQuery) -> None:
     Parameters
     ----------
     runner : Runner
-        After `partition.fit`.
+        After `partition.fit`. The arrays of `keep_lists` are removed.
     query : CellQuery
     """
     arrays, shard = runner.arrays, partition.SHARD
@@ -89,7 +89,7 @@ def search_cells(runner: Runner, query: CellQuery) -> None:
     arrays.remove("kept_row", "kept_place", "kept_found", "kept_similarities")
 
 
-def keep_lists(runner: Runner, rows: I32 | I64, place: I32) -> None:
+def keep_lists(runner: Runner, rows: I32, place: I32) -> None:
     """Keep the lists of `search_cells` for a search in another partition, which was fitted meanwhile.
 
     Makes the arrays ``kept_found``, ``kept_similarities``, ``kept_row`` and ``kept_place``. That search
@@ -98,7 +98,7 @@ def keep_lists(runner: Runner, rows: I32 | I64, place: I32) -> None:
     Parameters
     ----------
     runner : Runner
-    rows : (m,) int32 or int64
+    rows : (m,) int32
         For each query of that search, its row in these lists.
     place : (n + 1,) int32
         Where each vector of the earlier ``ordered`` is in the new one; n for n, which pads lists.

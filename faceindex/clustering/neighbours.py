@@ -132,43 +132,39 @@ def find_lists(runner: Runner, k: int, *, floor: float, seed: int) -> None:
     seed : int
     """
     arrays = runner.arrays
-    order = np.arange(len(arrays["vectors"]))
-    for number in range(partitions(len(order))):
-        order = _partition(runner, seed, number, order)
-        if number:
-            latest = arrays["order"]
-            keep_lists(runner, latest, _places(latest, len(latest)))
+    n = len(arrays["vectors"])
+    for number in range(partitions(n)):
+        moved = _partition(runner, seed, number, partitions(n))
+        if moved is not None:
+            keep_lists(runner, _places(moved[:n], n)[:n], moved)
         search_cells(runner, CellQuery(k, floor, resumes=number > 0))
         arrays.remove("top", "first", "centroids", "near")
-    arrays.put("order", order)
     refine_lists(runner, ROUNDS, SHARD)
 
 
-def _partition(runner: Runner, seed: int, number: int, order: I64) -> I64:
-    """Partition ``vectors``, or ``ordered`` after the first time.
-
-    Parameters
-    ----------
-    runner : Runner
-    seed, number : int
-        Of the partition.
-    order : (n,) int64
-        Where each vector was in the beginning.
+def _partition(runner: Runner, seed: int, number: int, count: int) -> I32 | None:
+    """Make the next partition of ``vectors``, which the last one removes.
 
     Returns
     -------
-    (n,) int64
-        The same for each vector of the new ``ordered``.
+    (n + 1,) int32 or None
+        Where each position in the order of the partition before is in that of this one, and n at the end.
+        None for the first partition.
     """
     arrays = runner.arrays
-    if number:
-        arrays.rename("ordered", "vectors")
+    before = np.array(arrays["order"]) if number else None
+    arrays.remove("ordered")
     partition.fit(runner, seed, number)
-    ordered: I64 = order[arrays["order"]]
-    return ordered
+    if number == count - 1:
+        arrays.remove("vectors")
+    if before is None:
+        return None
+    n = len(before)
+    moved: I32 = _places(arrays["order"], n)[np.append(before, n)]
+    return moved
 
 
-def _places(order: I64, padding: int) -> I32:
+def _places(order: I32 | I64, padding: int) -> I32:
     """Return where each position is in `order`, (n + 1,) int32; the last one is `padding`."""
     places = np.empty(len(order) + 1, np.int32)
     places[order], places[-1] = np.arange(len(order), dtype=np.int32), padding
@@ -240,18 +236,15 @@ def nearest(
         arrays = runner.arrays
         arrays.put("vectors", vectors)
         arrays.put("queries", queries)
-        order = np.arange(n)
         for number in range(partitions(n)):
-            order = _partition(runner, seed, number, order)
+            moved = _partition(runner, seed, number, partitions(n))
             cell_of = partition.cells_of_queries(runner)
             rows = np.argsort(cell_of, kind="stable")
-            if number:
-                before = _places(arrays["query_order"], m)[rows]
-                keep_lists(runner, before, _places(arrays["order"], n))
-            _put_queries(runner, rows, cell_of[rows], _places(order, -1)[out[rows]])
+            if moved is not None:
+                keep_lists(runner, _places(arrays["query_order"], m)[rows], moved)
+            _put_queries(runner, rows, cell_of[rows], _places(arrays["order"], -1)[out[rows]])
             names = ("query_ordered", "query_cell", "query_leave_out")
             search_cells(runner, CellQuery(k, floor, *names, resumes=number > 0))
-        arrays.put("order", order)
         return _gathered(arrays, "order", "query_order")
 
 

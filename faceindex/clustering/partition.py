@@ -74,8 +74,7 @@ _QUERIES = _Names(
 def fit(runner: Runner, seed: int, number: int = 0) -> None:
     """Partition the array ``vectors``, (n, d) of unit length, n > 0; see the top of this module.
 
-    The same vectors, seed and number give the same result, other numbers other partitions. ``vectors`` is
-    removed.
+    The same vectors, seed and number give the same result, other numbers other partitions.
     """
     arrays = runner.arrays
     n, d = arrays["vectors"].shape
@@ -88,7 +87,6 @@ def fit(runner: Runner, seed: int, number: int = 0) -> None:
     del cell, order
     arrays.create("ordered", (n, d), np.float32)
     runner.run(partial(select, rows=SHARD, array="vectors", at="order", into="ordered"), range(0, n, SHARD))
-    arrays.remove("vectors")
 
 
 def cells_of_queries(runner: Runner) -> I32:

@@ -333,7 +333,7 @@ def test_chinese_whispers_in_parts() -> None:
     vectors, truth = random_people()
     whole = cluster(vectors, None, made=clusterer("chinese-whispers"))
     found = cluster(vectors, PART, made=clusterer("chinese-whispers"))
-    assert abs(bcubed(found, truth).f - bcubed(whole, truth).f) < 0.01
+    assert abs(bcubed(found, truth).f - bcubed(whole, truth).f) < 0.02
 
 
 def test_what_the_user_said_brings_faces_into_one_part_and_is_satisfied() -> None:
