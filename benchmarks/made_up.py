@@ -43,27 +43,26 @@ class Geometry:
         Length of the mean of the vectors of all people.
     between, within : (float, float)
         Trace and participation ratio of the covariance of people, and of the faces of a person.
-    unsteady : float
-        Standard deviation of the logarithm of how far a face lies from its person: 0 if all photos are
-        equally good.
+    log_std : float
+        Standard deviation of the logarithm of how far a face lies from its person; 0 if all lie equally far.
     """
 
     dimension: int
     mean: float
     between: tuple[float, float]
     within: tuple[float, float]
-    unsteady: float = 0.0
+    log_std: float = 0.0
 
 
 DLIB = Geometry(128, 0.915, (0.155, 30), (0.048, 50))
 """From 932 photos of LFW (514 people)."""
 
 MOBILEFACENET = Geometry(192, 0.10, (0.704, 41), (0.292, 53), 0.35)
-"""From 7,090 labelled faces of 2,338 people, 714 of them with several, of LFW, Pins and two smaller sets.
+"""From 7,090 labelled faces of 2,338 people in lfw/, pins/, people/ and diverse/, tried by hand.
 
-With `unsteady`, the similarities of two photos of a person have the quantiles of those faces: 0.38 (theirs:
-0.36) at 1%, 0.51 (0.53) at 5%, 0.75 (0.76) in the middle, 0.89 (0.89) at 95%; without it, 0.51 at 1% and
-0.81 at 95%. Those of two people are 0.44 (0.45) at 99.9% and 0.51 (0.54) at 99.99%.
+714 people have several faces. With `log_std`, the similarities of two faces of a person have the quantiles of
+those: 0.38 (theirs: 0.36) at 1%, 0.51 (0.53) at 5%, 0.75 (0.76) in the middle, 0.89 (0.89) at 95%; without
+it, 0.51 at 1% and 0.81 at 95%. Those of two people are 0.44 (0.45) at 99.9% and 0.51 (0.54) at 99.99%.
 """
 
 GEOMETRIES = {"dlib": DLIB, "mobilefacenet": MOBILEFACENET}
@@ -103,8 +102,8 @@ def face_vectors(
         some = who[start : start + BLOCK]
         block = people[some]
         own = spread(len(some), *geometry.within)
-        if geometry.unsteady:
-            spread_out = rng.lognormal(-(geometry.unsteady**2), geometry.unsteady, (len(some), 1))
+        if geometry.log_std:
+            spread_out = rng.lognormal(-(geometry.log_std**2), geometry.log_std, (len(some), 1))
             own *= spread_out.astype(np.float32)  # the mean of the squares is 1: the trace stays
         block += own
         block[:, -1] += geometry.mean

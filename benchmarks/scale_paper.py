@@ -146,10 +146,12 @@ def storage() -> str:
     return table(["", *map(power, SIZES)], rows)
 
 
-def curves() -> str:
+def curves(name: str = "scale_large") -> str:
     """Return the simulation: costs, recall and accuracy at each number of made-up faces."""
     rows = []
-    for row in result("scale_large")["rows"]:
+    found = result(name)["rows"]
+    has_people = "same_person_recall" in found[0]["steps"]["neighbours"]
+    for row in found:
         steps, n = row["steps"], int(row["faces"])
         near, plain, album = steps["neighbours"], steps.get("plain"), steps.get("album")
         rows.append(
@@ -158,6 +160,7 @@ def curves() -> str:
                 duration(near["cpu_seconds"]),
                 size(MIB * near["anonymous_mib"]),
                 f"{near['recall_at_20']:.3f}",
+                *([f"{near['same_person_recall']:.4f}"] if has_people else []),
                 f"{near['similarity_lost']:.1e}",
                 duration(steps["graph"]["cpu_seconds"]) if "graph" in steps else "",
                 duration(plain["cpu_seconds"]) if plain else "",
@@ -166,7 +169,8 @@ def curves() -> str:
             ]
         )
     scores = ["B-cubed F, plain", "B-cubed F, `album`"]
-    head = ["faces", "neighbours, CPU", "memory", "recall@20", "similarity lost", "graph", "labels", *scores]
+    recall = ["recall@20", *(["of the person's own"] if has_people else [])]
+    head = ["faces", "neighbours, CPU", "memory", *recall, "similarity lost", "graph", "labels", *scores]
     return table(head, rows)
 
 
@@ -315,7 +319,8 @@ def hardware() -> str:
     """Return date, processor and command of each result that is used."""
     rows = []
     for name in (
-        *("catalog", "scale_large", "scale", "grow", "on_ray", "cluster_on_ray", "parts"),
+        *("catalog", "scale_large", "scale_large_mobilefacenet", "scale", "grow", "on_ray", "cluster_on_ray"),
+        "parts",
         *("large_photos", "embedding", "milvus"),
     ):
         found = result(name)["environment"]
@@ -334,6 +339,7 @@ PARTS = {
     "commands": per_command,
     "storage": storage,
     "curves": curves,
+    "default curves": lambda: curves("scale_large_mobilefacenet"),
     "example": example,
     "shared": shared,
     "hardware": hardware,

@@ -5,8 +5,8 @@ was stopped goes on from there.
 
 - made: the people and their vectors, in blocks, into a file that the others map into memory;
 - exact: the true neighbours of some faces;
-- neighbours: `near_neighbours`, and its recall on these: of all, and of those that show the same person; and
-  how many of the 20 faces of a person that could be the nearest are, by exact search;
+- neighbours: `near_neighbours`; its recall of all true neighbours, and of those that show the same person;
+  the share of a person's other faces (at most 20) that are among the true neighbours;
 - graph: `symmetric_graph` of the log-odds above the floor;
 - plain: Chinese Whispers on it, B-cubed over all faces;
 - album: the clusterer `album`, which `faceindex cluster` uses by default, on the same graph;

@@ -8,31 +8,26 @@ from functools import partial
 import numpy as np
 
 from faceindex.clustering import partition
-from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
+from faceindex.clustering.kernels import add_block, make_heaps, sort_lists
 from faceindex.clustering.partition import blocks_of
 from faceindex.clustering.shards import Arrays, Runner
 from faceindex.types import F32, I32, I64
 
-__all__ = ["Cells", "search_cells"]
+__all__ = ["CellQuery", "Cells", "keep_lists", "search_cells"]
 
 _FIRST = 4  # cells that are searched before the others are chosen
 _SAMPLED = 512  # vectors from which the number of chosen cells is estimated
 _CROWDED = 16  # multiple of the mean size above which a cell (mostly of duplicates) is searched in part
 
 
-def search_cells(
-    runner: Runner, k: int, floor: float, *, queries: str, cells: str, leave_out: str | None
-) -> None:
-    """Find the k most similar vectors in the cells near each query.
+@dataclass(frozen=True, slots=True)
+class CellQuery:
+    """What is searched for which queries.
 
-    Makes the arrays ``found``, (m, k) int32: positions in ``ordered``, most similar first, padded with n; and
-    ``similarities``, (m, k) float32, padded with `floor`.
-
-    Parameters
+    Attributes
     ----------
-    runner : Runner
-        After `partition.fit`.
     k : int
+        Vectors to find for each query.
     floor : float
         Vectors of this similarity or less are left out.
     queries : str
@@ -43,45 +38,86 @@ def search_cells(
         Of an array of the position in ``ordered`` that must not be found for each query, -1 for none, (m,)
         int32. None means that each query is the vector of ``ordered`` at its own position, and leaves that
         out.
+    resumes : bool
+        Whether the lists begin with those that `keep_lists` kept, of an earlier partition.
+    """
+
+    k: int
+    floor: float
+    queries: str = "ordered"
+    cells: str = "cell_of"
+    leave_out: str | None = None
+    resumes: bool = False
+
+    def begin(self, arrays: Arrays, start: int, found: I32, similarities: F32) -> None:
+        """Fill the lists, as heaps, of the queries from `start` on."""
+        if not self.resumes:
+            found[:], similarities[:] = len(arrays["ordered"]), self.floor
+            return
+        rows = arrays["kept_row"][start : start + len(found)]
+        found[:] = arrays["kept_place"][arrays["kept_found"][rows]]
+        similarities[:] = arrays["kept_similarities"][rows]
+        make_heaps(found, similarities)
+
+    def left_out(self, arrays: Arrays, start: int, stop: int) -> I32:
+        """Return what must not be found for some queries."""
+        if self.leave_out is None:
+            return np.arange(start, stop, dtype=np.int32)
+        left_out: I32 = arrays[self.leave_out][start:stop]
+        return left_out
+
+
+def search_cells(runner: Runner, query: CellQuery) -> None:
+    """Find the most similar vectors in the cells near each query.
+
+    Makes the arrays ``found``, (m, k) int32: positions in ``ordered``, most similar first, padded with n; and
+    ``similarities``, (m, k) float32, padded with the floor.
+
+    Parameters
+    ----------
+    runner : Runner
+        After `partition.fit`. The arrays of `keep_lists` are removed.
+    query : CellQuery
     """
     arrays, shard = runner.arrays, partition.SHARD
-    m = len(arrays[queries])
+    m, k = len(arrays[query.queries]), query.k
     first = max(_FIRST, -(-2 * k // partition.CELL))
-    slack = _slack(arrays, k, floor, first, queries, cells, leave_out)
+    slack = _slack(arrays, query, first)
     arrays.create("found", (m, k), np.int32)
     arrays.create("similarities", (m, k), np.float32)
-    stage = partial(
-        search,
-        rows=shard,
-        floor=floor,
-        first=first,
-        slack=slack,
-        queries=queries,
-        cells=cells,
-        leave_out=leave_out,
-    )
-    runner.run(stage, range(0, m, shard))
+    runner.run(partial(search, rows=shard, query=query, first=first, slack=slack), range(0, m, shard))
+    arrays.remove("kept_row", "kept_place", "kept_found", "kept_similarities")
 
 
-def search(
-    arrays: Arrays,
-    start: int,
-    *,
-    rows: int,
-    floor: float,
-    first: int,
-    slack: float,
-    queries: str,
-    cells: str,
-    leave_out: str | None,
-) -> None:
+def keep_lists(runner: Runner, rows: I32, place: I32) -> None:
+    """Keep the lists of `search_cells` for a search in another partition, which was fitted meanwhile.
+
+    Makes the arrays ``kept_found``, ``kept_similarities``, ``kept_row`` and ``kept_place``. That search
+    removes them.
+
+    Parameters
+    ----------
+    runner : Runner
+    rows : (m,) int32
+        For each query of that search, its row in these lists.
+    place : (n + 1,) int32
+        Where each vector of the earlier ``ordered`` is in the new one; n for n, which pads lists.
+    """
+    arrays = runner.arrays
+    arrays.put("kept_place", place)
+    arrays.put("kept_row", rows)
+    arrays.rename("found", "kept_found")
+    arrays.rename("similarities", "kept_similarities")
+
+
+def search(arrays: Arrays, start: int, *, rows: int, query: CellQuery, first: int, slack: float) -> None:
     """Search for some queries (a stage)."""
-    vectors, own_cells = arrays[queries][start : start + rows], arrays[cells][start : start + rows]
-    out = _left_out(arrays, leave_out, start, start + len(vectors))
-    everything = Cells.of(arrays)
+    vectors, own_cells = (arrays[name][start : start + rows] for name in (query.queries, query.cells))
     stop = start + len(vectors)
+    out = query.left_out(arrays, start, stop)
+    everything = Cells.of(arrays, query.resumes)
     found, similarities = arrays.rows("found", start, stop), arrays.rows("similarities", start, stop)
-    found[:], similarities[:] = len(everything.vectors), floor
+    query.begin(arrays, start, found, similarities)
     at, chosen = [], []
     for begin, end in blocks_of(own_cells):
         near, positions = everything.near[own_cells[begin]], np.arange(begin, end)
@@ -101,17 +137,24 @@ def search(
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Vectors in the order of their cells; for the names and shapes see `partition.fit`."""
+    """Vectors in the order of their cells; for the names and shapes see `partition.fit`.
+
+    Attributes
+    ----------
+    resumes : bool
+        Whether lists may have some of the vectors of a cell before it is searched.
+    """
 
     vectors: F32
     start: I64
     centroids: F32
     near: I32
+    resumes: bool
 
     @classmethod
-    def of(cls, arrays: Arrays) -> Cells:
+    def of(cls, arrays: Arrays, resumes: bool) -> Cells:
         """Take the arrays."""
-        return cls(arrays["ordered"], arrays["cell_start"], arrays["centroids"], arrays["near"])
+        return cls(arrays["ordered"], arrays["cell_start"], arrays["centroids"], arrays["near"], resumes)
 
     def search_each(
         self, queries: F32, lists: I64, cells: I32, leave_out: I32, found: I32, similarities: F32
@@ -134,35 +177,32 @@ class Cells:
         if high - low > crowd:  # search a part: around the query itself, if it is in this cell
             low = max(low, min(int(leave_out[0]) - crowd // 2, high - crowd))
             high = low + crowd
-        add_block(queries @ self.vectors[low:high].T, lists, leave_out, low, n, found, similarities)
+        block = queries @ self.vectors[low:high].T
+        add_block(block, lists, leave_out, low, n, self.resumes, found, similarities)
 
 
-def _slack(
-    arrays: Arrays, k: int, floor: float, first: int, queries: str, cells: str, leave_out: str | None
-) -> float:
+def _slack(arrays: Arrays, query: CellQuery, first: int) -> float:
     """Return how much less similar than the worst entry of a list a centroid may be.
 
-    Cells with such centroids are searched. On average these are `PROBES` for a query: fewer for a
-    query with many similar vectors, more for one with few.
+    Cells with such centroids are searched. On average these are `PROBES` for a query in each partition: fewer
+    for a query with many similar vectors, more for one with few.
     """
-    vectors, everything, cell_of = arrays[queries], Cells.of(arrays), arrays[cells]
+    vectors, cell_of, k = arrays[query.queries], arrays[query.cells], query.k
+    everything = Cells.of(arrays, query.resumes)
     if everything.near.shape[1] <= max(first, partition.PROBES):
         return np.inf
     some = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLED).astype(np.int64))
     shortfalls = []
+    found, similarities = np.empty((1, k), np.int32), np.empty((1, k), np.float32)
     for i in some.tolist():
-        near, query = everything.near[cell_of[i]], vectors[i : i + 1]
-        out = _left_out(arrays, leave_out, i, i + 1)
-        found, similarities = empty_lists(1, k, floor, len(everything.vectors))
+        near, vector = everything.near[cell_of[i]], vectors[i : i + 1]
+        out = query.left_out(arrays, i, i + 1)
+        query.begin(arrays, i, found, similarities)
         for cell in near[:first].tolist():
-            everything.search(query, np.zeros(1, np.int64), cell, out, found, similarities)
-        shortfalls.append(_worst(similarities) - everything.centroids[near[first:]] @ query[0])
+            everything.search(vector, np.zeros(1, np.int64), cell, out, found, similarities)
+        shortfalls.append(_worst(similarities) - everything.centroids[near[first:]] @ vector[0])
     searched = max(0, partition.PROBES - first) * len(some)
     return float(np.partition(np.concatenate(shortfalls), searched)[searched])
-
-
-def _left_out(arrays: Arrays, name: str | None, start: int, stop: int) -> I32:
-    return np.arange(start, stop, dtype=np.int32) if name is None else arrays[name][start:stop]
 
 
 def _worst(similarities: F32) -> F32:

@@ -16,6 +16,7 @@ __all__ = [
     "add_block",
     "add_reverse_neighbours",
     "empty_lists",
+    "make_heaps",
     "mark_new",
     "refine",
     "reverse_edges",
@@ -52,10 +53,19 @@ def _replace_worst(values, positions, k, value, position):  # type: ignore[no-un
 
 
 @compiled(nogil=True)
-def add_block(block, lists, leave_out, first, padding, found, similarities):  # type: ignore[no-untyped-def]
+def _contains(positions, position):  # type: ignore[no-untyped-def]
+    for other in positions:  # noqa: SIM110 - numba has no any()
+        if other == position:
+            return True
+    return False
+
+
+@compiled(nogil=True)
+def add_block(block, lists, leave_out, first, padding, repeats, found, similarities):  # type: ignore[no-untyped-def]
     """Add row r of `block` to list ``lists[r]``; its columns are similarities to positions from `first` on.
 
-    List ``lists[r]`` never contains the position ``leave_out[r]``.
+    List ``lists[r]`` never contains the position ``leave_out[r]``. With `repeats`, a list may have some of
+    these positions already, which are not added again.
     """
     k = found.shape[1]
     columns = block.shape[1]
@@ -78,7 +88,26 @@ def add_block(block, lists, leave_out, first, padding, found, similarities):  # 
                 position = first + c
                 tie = row[c] == values[0] and position < positions[0] != padding
                 if (row[c] > values[0] or tie) and position != leave_out[r]:
+                    if repeats and _contains(positions, position):
+                        continue
                     _replace_worst(values, positions, k, row[c], np.int32(position))
+
+
+@compiled(nogil=True)
+def make_heaps(found, similarities):  # type: ignore[no-untyped-def]
+    """Turn lists in any order into heaps."""
+    k = found.shape[1]
+    for i in range(len(found)):
+        values, positions = similarities[i], found[i]
+        for last in range(1, k):
+            value, position, at = values[last], positions[last], last
+            while at > 0:
+                above = (at - 1) // 2
+                if values[above] < value or (values[above] == value and positions[above] >= position):
+                    break
+                values[at], positions[at] = values[above], positions[above]
+                at = above
+            values[at], positions[at] = value, position
 
 
 @compiled(nogil=True)

@@ -1,13 +1,14 @@
-"""Nearest neighbours: exact for few vectors, by a partition into cells for many."""
+"""Nearest neighbours: exact for few vectors, by partitions into cells for many."""
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
 
 from faceindex.clustering import partition
-from faceindex.clustering.cell_search import search_cells
+from faceindex.clustering.cell_search import CellQuery, keep_lists, search_cells
 from faceindex.clustering.kernels import add_block, empty_lists, sort_lists
 from faceindex.clustering.refining import refine_lists
 from faceindex.clustering.shards import Arrays, MakeRunner, Runner, ThreadRunner
@@ -32,9 +33,9 @@ __all__ = [
 EXACT_UP_TO = 20_000
 """Up to this number of vectors, `near_neighbours` compares all with all: exact, in 2 core-seconds."""
 
-# Up to this number of queries, `nearest` compares each with all vectors: partitioning n vectors takes as long
-# as comparing all of them with about 3,000.
-FEW_QUERIES = 2000
+# Up to this number of queries, `nearest` compares each with all vectors. Fitting three partitions to a
+# million vectors of 192 dimensions takes 36 s of CPU time, as long as comparing some 4,000 with all of them.
+FEW_QUERIES = 4000
 
 # Products of this shape fill half of a core's level-2 cache, and are scanned while they are in it.
 QUERY_BLOCK = 256
@@ -57,12 +58,14 @@ def near_neighbours(
 
     More than `EXACT_UP_TO` vectors are partitioned into small cells, and each vector is compared with
     those in the cells near it (an inverted file, Jegou et al. 2011,
-    https://doi.org/10.1109/TPAMI.2010.57): 64 cells on average, more for a vector with few similar ones.
+    https://doi.org/10.1109/TPAMI.2010.57): 32 cells on average, more for a vector with few similar ones.
+    This is done in several partitions: what lies outside the cells near a vector in one of them is mostly
+    inside those of another (as in randomized trees, Muja and Lowe 2014,
+    https://doi.org/10.1109/TPAMI.2014.2321376).
     Then each vector is compared with the vectors that list it as a neighbour, and with the neighbours of
     its neighbours (as in NN-descent, Dong et al. 2011, https://doi.org/10.1145/1963405.1963487). Most
-    neighbours that are missed are hardly more similar than the ones that take their place. Recall of
-    20 neighbours is 0.9998 for 30,000 made-up faces of 128 dimensions and 0.957 for a million; time grows
-    with the power 1.2 of the number of vectors (benchmarks/scale.py).
+    neighbours that are missed are hardly more similar than the ones that take their place.
+    benchmarks/scale.py measures recall and time.
 
     Parameters
     ----------
@@ -73,7 +76,7 @@ def near_neighbours(
     floor : float
         Neighbours of this similarity or less are left out, which makes the search faster.
     seed : int
-        Seed of the partition. The same vectors and seed give the same neighbours.
+        Seed of the partitions. The same vectors and seed give the same neighbours.
     make_runner : callable, optional
         Makes what runs the stages for more than `EXACT_UP_TO` vectors; threads by default.
 
@@ -101,6 +104,11 @@ def is_partitioned(n: int, k: int) -> bool:
     return n > EXACT_UP_TO and min(k, n - 1) > 0
 
 
+def partitions(n: int) -> int:
+    """Return how many partitions of n vectors are searched: 2 up to 300,000, 3 up to 3,000,000, and so on."""
+    return max(2, round(math.log10(n)) - 3)
+
+
 def find_lists(runner: Runner, k: int, *, floor: float, seed: int) -> None:
     """Find what `near_neighbours` finds, and leave it among the arrays of a runner.
 
@@ -123,10 +131,44 @@ def find_lists(runner: Runner, k: int, *, floor: float, seed: int) -> None:
     floor : float
     seed : int
     """
-    partition.fit(runner, seed)
-    search_cells(runner, k, floor, queries="ordered", cells="cell_of", leave_out=None)
-    runner.arrays.remove("top", "first", "centroids", "near")
+    arrays = runner.arrays
+    n = len(arrays["vectors"])
+    for number in range(partitions(n)):
+        moved = _partition(runner, seed, number, partitions(n))
+        if moved is not None:
+            keep_lists(runner, _places(moved[:n], n)[:n], moved)
+        search_cells(runner, CellQuery(k, floor, resumes=number > 0))
+        arrays.remove("top", "first", "centroids", "near")
     refine_lists(runner, ROUNDS, SHARD)
+
+
+def _partition(runner: Runner, seed: int, number: int, count: int) -> I32 | None:
+    """Make the next partition of ``vectors``, which the last one removes.
+
+    Returns
+    -------
+    (n + 1,) int32 or None
+        Where each position in the order of the partition before is in that of this one, and n at the end.
+        None for the first partition.
+    """
+    arrays = runner.arrays
+    before = np.array(arrays["order"]) if number else None
+    arrays.remove("ordered")
+    partition.fit(runner, seed, number)
+    if number == count - 1:
+        arrays.remove("vectors")
+    if before is None:
+        return None
+    n = len(before)
+    moved: I32 = _places(arrays["order"], n)[np.append(before, n)]
+    return moved
+
+
+def _places(order: I32 | I64, padding: int) -> I32:
+    """Return where each position is in `order`, (n + 1,) int32; the last one is `padding`."""
+    places = np.empty(len(order) + 1, np.int32)
+    places[order], places[-1] = np.arange(len(order), dtype=np.int32), padding
+    return places
 
 
 def exact_neighbours(vectors: F32, k: int) -> tuple[I64, F32]:
@@ -165,7 +207,8 @@ def nearest(
     Parameters
     ----------
     queries : (m, d) float32
-        Compared with all vectors if m is at most 2,000, or ``m n`` at most the square of `EXACT_UP_TO`.
+        Compared with all vectors if m is at most `FEW_QUERIES`, or ``m n`` at most the square of
+        `EXACT_UP_TO`.
     vectors : (n, d) float32
         May be a memory map.
     k : int
@@ -174,7 +217,7 @@ def nearest(
     leave_out : (m,) int32, optional
         Position of a vector that must not be found for each query, such as itself; -1 for none.
     seed : int
-        Seed of the partition.
+        Seed of the partitions.
     make_runner : callable, optional
         Makes what runs the stages if the vectors are partitioned; threads by default.
 
@@ -193,21 +236,27 @@ def nearest(
         arrays = runner.arrays
         arrays.put("vectors", vectors)
         arrays.put("queries", queries)
-        partition.fit(runner, seed)
-        cell_of = partition.cells_of_queries(runner)
-        order = np.argsort(cell_of, kind="stable")
-        place = np.append(np.argsort(arrays["order"]).astype(np.int32), np.int32(-1))
-        arrays.put("query_order", order)
-        arrays.put("query_cell", cell_of[order])
-        arrays.put("query_leave_out", place[out[order]])
-        del place
-        arrays.create("query_ordered", queries.shape, np.float32)
-        stage = partial(partition.select, rows=SHARD, array="queries", at="query_order", into="query_ordered")
-        runner.run(stage, range(0, m, SHARD))
-        search_cells(
-            runner, k, floor, queries="query_ordered", cells="query_cell", leave_out="query_leave_out"
-        )
+        for number in range(partitions(n)):
+            moved = _partition(runner, seed, number, partitions(n))
+            cell_of = partition.cells_of_queries(runner)
+            rows = np.argsort(cell_of, kind="stable")
+            if moved is not None:
+                keep_lists(runner, _places(arrays["query_order"], m)[rows], moved)
+            _put_queries(runner, rows, cell_of[rows], _places(arrays["order"], -1)[out[rows]])
+            names = ("query_ordered", "query_cell", "query_leave_out")
+            search_cells(runner, CellQuery(k, floor, *names, resumes=number > 0))
         return _gathered(arrays, "order", "query_order")
+
+
+def _put_queries(runner: Runner, rows: I64, cell_of: I32, leave_out: I32) -> None:
+    """Store some rows of ``queries``, in their order, with what `search_cells` needs of each."""
+    arrays = runner.arrays
+    arrays.put("query_order", rows)
+    arrays.put("query_cell", cell_of)
+    arrays.put("query_leave_out", leave_out)
+    arrays.create("query_ordered", arrays["queries"].shape, np.float32)
+    stage = partial(partition.select, rows=SHARD, array="queries", at="query_order", into="query_ordered")
+    runner.run(stage, range(0, len(rows), SHARD))
 
 
 def _gathered(arrays: Arrays, order: str, rows: str) -> tuple[I32, F32]:
@@ -246,7 +295,7 @@ def _exact(queries: F32, vectors: F32, k: int, floor: float, leave_out: I32) -> 
         lists = np.arange(start, stop)
         for column in range(0, n, COLUMN_BLOCK):
             block = queries[start:stop] @ vectors[column : column + COLUMN_BLOCK].T
-            add_block(block, lists, leave_out[start:stop], column, n, found, similarities)
+            add_block(block, lists, leave_out[start:stop], column, n, False, found, similarities)
         sort_lists(found, similarities, start, stop)
 
     with Workers() as workers:

@@ -39,9 +39,9 @@ __all__ = ["CELL", "PROBES", "RANKED", "SHARD", "blocks_of", "cells_of_queries",
 # cells contain more neighbours for each vector that is compared, and take longer to find.
 CELL = 64
 """Vectors in a cell, on average."""
-PROBES = 64
-"""Cells that are searched for a vector, on average."""
-RANKED = 2500
+PROBES = 32
+"""Cells of a partition that are searched for a vector, on average."""
+RANKED = 1500
 """Cells nearest to that of a vector, from which those are chosen."""
 _NEAR_GUESS = 256  # cells nearest to a first guess, from which that of a vector is chosen
 _SAMPLE_PER_CELL = 32  # vectors for each centroid that is fitted
@@ -71,14 +71,14 @@ _QUERIES = _Names(
 )
 
 
-def fit(runner: Runner, seed: int) -> None:
+def fit(runner: Runner, seed: int, number: int = 0) -> None:
     """Partition the array ``vectors``, (n, d) of unit length, n > 0; see the top of this module.
 
-    The same vectors and seed give the same result. ``vectors`` is removed.
+    The same vectors, seed and number give the same result, other numbers other partitions.
     """
     arrays = runner.arrays
     n, d = arrays["vectors"].shape
-    _fit_cells(runner, seed)
+    _fit_cells(runner, (seed, number))
     cell = _chosen(runner, _VECTORS, n)
     order = np.argsort(cell, kind="stable")
     arrays.put("order", order)
@@ -87,7 +87,6 @@ def fit(runner: Runner, seed: int) -> None:
     del cell, order
     arrays.create("ordered", (n, d), np.float32)
     runner.run(partial(select, rows=SHARD, array="vectors", at="order", into="ordered"), range(0, n, SHARD))
-    arrays.remove("vectors")
 
 
 def cells_of_queries(runner: Runner) -> I32:
@@ -102,7 +101,7 @@ def cells_of_queries(runner: Runner) -> I32:
     return _chosen(runner, _QUERIES, m)
 
 
-def _fit_cells(runner: Runner, seed: int) -> None:
+def _fit_cells(runner: Runner, seed: tuple[int, int]) -> None:
     """Fit cells to the vectors, and guess the cell of each."""
     arrays, names = runner.arrays, _VECTORS
     vectors = arrays["vectors"]
@@ -177,7 +176,7 @@ def assign(arrays: Arrays, start: int, *, rows: int, vectors: str, into: str) ->
     arrays.write(into, start, _nearest_centroid(arrays[vectors][start : start + rows], arrays["top"]))
 
 
-def fit_group(arrays: Arrays, g: int, *, seed: int, most: int) -> I64:
+def fit_group(arrays: Arrays, g: int, *, seed: tuple[int, int], most: int) -> I64:
     """Fit at most `most` cells to the vectors of group g; return their sizes, (cells,) int64, none of them 0.
 
     Writes the centroids, and the rows of the group in the order of their cells.
@@ -185,7 +184,7 @@ def fit_group(arrays: Arrays, g: int, *, seed: int, most: int) -> I64:
     vectors, rows, low = arrays["vectors"], *_group(arrays, _VECTORS, g)
     if not len(rows):
         return np.empty(0, np.int64)
-    own = np.random.default_rng([seed, g])
+    own = np.random.default_rng([*seed, g])
     wanted = _wanted(len(rows), most)
     some = np.sort(own.choice(len(rows), min(len(rows), _SAMPLE_PER_CELL * wanted), replace=False))
     centroids = _centroids(vectors[rows[some]], wanted, own)

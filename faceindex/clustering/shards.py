@@ -16,6 +16,7 @@ import contextlib
 import errno
 import math
 import os
+import shutil
 import struct
 import threading
 from collections import OrderedDict
@@ -55,6 +56,9 @@ class Arrays(Protocol):
 
     def put(self, name: str, array: Array) -> None:
         """Store an array; one of the same name is replaced. A stage may do so: one shard for each name."""
+
+    def rename(self, name: str, to: str) -> None:
+        """Give an array another name; one that has it is replaced. Not inside a stage."""
 
     def remove(self, *names: str) -> None:
         """Remove arrays; names of none are left out."""
@@ -119,6 +123,10 @@ class MemoryArrays:
     def put(self, name: str, array: Array) -> None:
         """See `Arrays.put`; the array is not copied."""
         self._arrays[name] = array
+
+    def rename(self, name: str, to: str) -> None:
+        """See `Arrays.rename`."""
+        self._arrays[to] = self._arrays.pop(name)
 
     def remove(self, *names: str) -> None:
         """See `Arrays.remove`."""
@@ -236,6 +244,16 @@ class FileArrays:
         with self._path(name).open("wb") as file:  # `numpy.save` gives no error number if the disk is full
             np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
             file.write(array.data)
+
+    def rename(self, name: str, to: str) -> None:
+        """See `Arrays.rename`."""
+        self.remove(to)
+        self._close(name)
+        try:
+            self._path(name).replace(self._path(to))
+        except PermissionError:  # Windows: mapped
+            shutil.copyfile(self._path(name), self._path(to))
+        self.remove(name)
 
     def remove(self, *names: str) -> None:
         """See `Arrays.remove`."""

@@ -16,8 +16,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 # Where each library states when an object was modified, and what changes with its content.
 _TIMES = (
-    *("LastModified", "last_modified", "mtime", "updated", "modified", "modify", "last_write_time"),
-    *("Last-Modified", "created"),
+    "LastModified",
+    "last_modified",
+    "mtime",
+    "updated",
+    "modified",
+    "modify",
+    "last_write_time",
+    "Last-Modified",
+    "created",
 )
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation", "version_id")
 
@@ -54,7 +61,7 @@ def _nanoseconds(time: object) -> int:
         with suppress(ValueError, TypeError):
             time = datetime.fromisoformat(time.replace("Z", "+00:00"))
     if isinstance(time, str):
-        with suppress(ValueError):  # of FTP (RFC 3659), which may have a fraction too
+        with suppress(ValueError):  # FTP (RFC 3659): 20200101120000, perhaps with a fraction
             time = datetime.strptime(time.partition(".")[0], "%Y%m%d%H%M%S")
     if isinstance(time, str):
         with suppress(ValueError, TypeError):

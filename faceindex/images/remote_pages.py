@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ftplib import error_perm
 from typing import Any, NamedTuple
 
-from faceindex.addresses import normal_path
+from faceindex.addresses import normal_path, scheme_of
 from faceindex.errors import FaceIndexError, ImageError, Reason
 from faceindex.images.remote import failure_of
 from faceindex.images.remote_details import Details, details_of
@@ -97,8 +97,8 @@ def _pages_by_folder(
         prefix += "/" if prefix else ""
         try:
             found = system.ls(folder, detail=True)
-            if not found:
-                _require_list(system, folder)
+            if not found and scheme_of(address) == "ftp":
+                _check_listable(system, folder)
         except FileNotFoundError:
             if folder == base:
                 raise
@@ -128,13 +128,12 @@ def _pages_by_folder(
             return
 
 
-def _require_list(system: Any, folder: str) -> None:
-    """Raise PermissionError if an FTP server refuses to list a folder: for fsspec, that one is empty."""
-    if hasattr(system, "ftp"):
-        try:
-            system.ftp.dir(folder, lambda line: None)
-        except error_perm as error:
-            raise PermissionError(str(error)) from error
+def _check_listable(system: Any, folder: str) -> None:
+    """Raise PermissionError if an FTP server refuses to list a folder: fsspec shows it as empty."""
+    try:
+        system.ftp.dir(folder, lambda line: None)
+    except error_perm as error:
+        raise PermissionError(str(error)) from error
 
 
 def _answers(system: Any, base: str) -> bool:

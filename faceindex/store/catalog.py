@@ -27,6 +27,7 @@ from faceindex.store.directory import VECTORS, check_catalog_files
 from faceindex.store.pages import PageDigests, check_pages
 from faceindex.store.records import HnswParams, Pins
 from faceindex.store.sqlite import (
+    MORE_PAGES,
     check_schema,
     chunks,
     connect,
@@ -196,6 +197,7 @@ class Catalog:
             "wal_autocheckpoint = 0",  # only `checkpoint` moves the log into the file: see `pages`
         ):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
+        self._db.execute(MORE_PAGES)
 
     def _refuse_newer(self, version: int) -> None:
         newest = migrations.format_version()

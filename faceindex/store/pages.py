@@ -14,7 +14,8 @@ next writer makes it again.
 
 Layout: 8 bytes magic, 16 bytes id of the index, 4 bytes size of a page, 4 bytes number of pages, 8 bytes
 number of the commit, 4 bytes CRC-32 of these 40 bytes, zeros up to 64 bytes; then 4 bytes for each page. All
-numbers are little-endian. In a catalog of more than 1 GiB, SQLite leaves one page out: it has no digest.
+numbers are little-endian. Beyond 1 GiB, SQLite never uses the page of the lock byte: its digest is not
+compared.
 """
 
 from __future__ import annotations
@@ -233,9 +234,9 @@ def damaged_pages(path: Path, digests: _Digests) -> list[int]:
         for page in range(1, number + 1)
         if page > min(len(found), len(expected)) or found[page - 1] != expected[page - 1]
     ]
-    in_log, number = _pages_in_log(path, digests.page_size, number)
-    in_log.add(_LOCK_BYTE // digests.page_size + 1)  # never written, it has no digest
-    return [page for page in differ if page not in in_log and page <= number]
+    skipped, number = _pages_in_log(path, digests.page_size, number)
+    skipped.add(_LOCK_BYTE // digests.page_size + 1)
+    return [page for page in differ if page not in skipped and page <= number]
 
 
 def read_digests(path: Path) -> _Digests | None:

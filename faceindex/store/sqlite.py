@@ -16,6 +16,7 @@ from faceindex.store.directory import LOCK, no_locks
 from faceindex.store.raw_files import connection_opens
 
 __all__ = [
+    "MORE_PAGES",
     "Connection",
     "Cursor",
     "Error",
@@ -38,13 +39,13 @@ __all__ = [
 
 _Value = TypeVar("_Value")
 
+# KiB of pages that a writer and `doctor` keep. Indexes are in another order than tables. With SQLite's 2 MB,
+# storing a clustering of a million faces reads 11 GB again, and takes twice as long; `doctor` reads 9 GB
+# instead of 2 to check the structure of such an index (benchmarks/catalog.py).
+MORE_PAGES = "PRAGMA cache_size = -32768"
+
 _CHUNK = 500  # parameters per statement; SQLite before 3.32 allows 999
 _BUSY_MS = 30_000
-
-# Of pages that a connection keeps, at most. Indexes are in another order than tables. With SQLite's 2 MB,
-# storing a clustering of a million faces (benchmarks/catalog.py) reads 11 GB again, and takes twice as long;
-# `doctor` reads 15 GB instead of 5.
-_CACHE_KIB = 32 * 1024
 _LONGEST = 1 << 28  # bytes of a value; the longest one, the faces of a step of `read_columns`, takes 10 MB
 
 # In the schema of a table or an index, without spaces: generated columns, constraints, virtual tables, and
@@ -145,6 +146,7 @@ def connect_unchecked(path: Path) -> Connection:
     connection = _open(uri, path, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.execute(MORE_PAGES)  # it reads the schema: not before
     except sqlite3.Error as error:
         log = path.with_name(path.name + "-wal")
         read_only = any(words in str(error) for words in ("readonly", "unable to open"))
@@ -182,7 +184,6 @@ def _open(uri: str, path: Path, **options: Any) -> Connection:
         closed()
         raise
     connection.closed = closed
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return connection
 
 

@@ -163,7 +163,8 @@ class TestNearNeighbours:
 
     def test_more_rounds_find_more_neighbours(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(partition_module, "PROBES", 2)
-        vectors = people(4000, 40, seed=2)
+        monkeypatch.setattr(neighbours_module, "partitions", lambda n: 1)
+        vectors = people(4000, 10, seed=2)
         expected, _ = exact_neighbours(vectors, 20)
         recalls = []
         for rounds in (0, 1, 2):
@@ -171,6 +172,35 @@ class TestNearNeighbours:
             found, _ = near_neighbours(vectors, 20)
             recalls.append(recall_at_k(found.astype(np.int64), expected))
         assert recalls[0] < recalls[1] < recalls[2]
+
+    def test_a_second_partition_finds_what_the_first_one_misses(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(partition_module, "PROBES", 6)
+        monkeypatch.setattr(neighbours_module, "ROUNDS", 0)
+        monkeypatch.setattr(neighbours_module, "FEW_QUERIES", 0)
+        vectors = people(6000, 6, seed=9)
+        expected, _ = exact_neighbours(vectors, 20)
+        itself = np.arange(6000, dtype=np.int32)
+        missed: dict[int, list[float]] = {}
+        for partitions in (1, 2):
+            monkeypatch.setattr(neighbours_module, "partitions", lambda n, number=partitions: number)
+            own, similarities = near_neighbours(vectors, 20)
+            queries, values = nearest(vectors[::-1], vectors, 20, leave_out=itself[::-1])
+            for found, values_found, of in ((own, similarities, vectors), (queries, values, vectors[::-1])):
+                assert all(len(set(row)) == 20 for row in found.tolist())
+                assert (np.diff(values_found, axis=1) <= 0).all()
+                measured = np.einsum("id,ikd->ik", of, vectors[found])
+                np.testing.assert_allclose(values_found, measured, atol=1e-5)
+            assert (queries != itself[::-1, None]).all()
+            recalls = [recall_at_k(found.astype(np.int64), expected) for found in (own, queries[::-1])]
+            missed[partitions] = [1 - recall for recall in recalls]
+        for once, twice in zip(missed[1], missed[2], strict=True):
+            assert twice < 0.6 * once
+
+    def test_more_vectors_are_partitioned_more_often(self) -> None:
+        sizes = (1, 20_001, 300_000, 1_000_000, 3_000_000, 10_000_000)
+        assert [neighbours_module.partitions(n) for n in sizes] == [2, 2, 2, 3, 3, 4]
 
     @pytest.mark.parametrize("shard", [100, 8192])
     def test_the_size_of_shards_does_not_change_the_result(

@@ -7,11 +7,12 @@ import pytest
 
 from faceindex.clustering import neighbours as neighbours_module
 from faceindex.clustering import partition as partition_module
-from faceindex.clustering.cell_search import Cells, search_cells
+from faceindex.clustering.cell_search import CellQuery, Cells, search_cells
 from faceindex.clustering.kernels import (
     add_block,
     add_reverse_neighbours,
     empty_lists,
+    make_heaps,
     mark_new,
     refine,
     reverse_edges,
@@ -87,7 +88,7 @@ class TestPartition:
         with ThreadRunner() as runner:
             runner.arrays.put("vectors", vectors)
             partition_module.fit(runner, 0)
-            search_cells(runner, 10, -np.inf, queries="ordered", cells="cell_of", leave_out=None)
+            search_cells(runner, CellQuery(10, -np.inf))
             is_stranger = runner.arrays["order"] >= 7000
         assert 8 < searched.mean() < 16
         assert searched[is_stranger].mean() > 2 * searched[~is_stranger].mean()
@@ -171,6 +172,30 @@ class TestKernels:
         mark_new(known, before[:, :0], new)
         assert new.all()
 
+    def test_heaps_of_any_lists_are_sorted_as_the_lists(self) -> None:
+        rng = np.random.default_rng(2)
+        values = rng.integers(0, 5, (20, 9)).astype(np.float32)
+        found = np.array([rng.permutation(9) for _ in range(20)], np.int32)
+        expected = [row[np.lexsort((row, -of))].tolist() for row, of in zip(found, values, strict=True)]
+        make_heaps(found, values)
+        for row, of in zip(found.tolist(), values.tolist(), strict=True):
+            for at in range(1, 9):
+                above = (at - 1) // 2
+                assert (of[above], -row[above]) <= (of[at], -row[at])
+        sort_lists(found, values, 0, 20)
+        assert found.tolist() == expected
+
+    def test_what_a_list_has_is_not_added_again(self) -> None:
+        block = np.random.default_rng(3).integers(0, 9, (2, 64)).astype(np.float32)
+        found, values = empty_lists(2, 7, -np.inf, 64)
+        for _ in range(2):
+            add_block(block, np.arange(2), np.full(2, -1, np.int32), 0, 64, True, found, values)
+        sort_lists(found, values, 0, 2)
+        once = empty_lists(2, 7, -np.inf, 64)
+        add_block(block, np.arange(2), np.full(2, -1, np.int32), 0, 64, False, *once)
+        sort_lists(*once, 0, 2)
+        np.testing.assert_array_equal(found, once[0])
+
     def test_lists_do_not_depend_on_the_order_of_blocks(self) -> None:
         block = np.random.default_rng(1).integers(0, 9, (2, 64)).astype(np.float32)
         lists = []
@@ -178,7 +203,7 @@ class TestKernels:
             found, values = empty_lists(2, 7, -np.inf, 64)
             for start in starts:
                 part = np.ascontiguousarray(block[:, start : start + 16])
-                add_block(part, np.arange(2), np.full(2, -1, np.int32), start, 64, found, values)
+                add_block(part, np.arange(2), np.full(2, -1, np.int32), start, 64, False, found, values)
             sort_lists(found, values, 0, 2)
             lists.append(found.tolist())
         assert lists[0] == lists[1]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from faceindex.api.distributed import _runner_in_files
-from faceindex.clustering.shards import FileArrays
+from faceindex.clustering.shards import Arrays, FileArrays, MemoryArrays
 from faceindex.errors import StoreError
 
 _FEW_FILES = """
@@ -67,6 +68,22 @@ def test_an_array_outlives_its_place_among_the_open_ones(tmp_path: Path) -> None
         assert arrays[f"a{i}"].tolist() == [*range(i, i + 5)]
     assert first.tolist() == [0, 1, 2, 3, 4]
     assert arrays["a0"].tolist() == first.tolist()
+
+
+@pytest.mark.parametrize("make", [MemoryArrays, FileArrays])
+def test_an_array_gets_another_name(make: Callable[..., Arrays], tmp_path: Path) -> None:
+    arrays = make(tmp_path) if make is FileArrays else make()
+    arrays.put("one", np.arange(5))
+    arrays.put("other", np.zeros(3))
+    arrays.rename("one", "other")
+    assert arrays["other"].tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises((KeyError, FileNotFoundError)):
+        arrays["one"]
+    arrays.put("one", np.ones(2))
+    assert arrays["one"].tolist() == [1, 1]
+    assert arrays.rows("other", 3, 5).tolist() == [3, 4]
+    arrays.remove("one", "other")
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_are_those_of_a_slice(tmp_path: Path) -> None:

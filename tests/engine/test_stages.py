@@ -118,9 +118,9 @@ def test_a_death_in_each_stage_changes_nothing(
         make_runner = _on(mortal, tmp_path / "arrays")
         found = near_neighbours(VECTORS, 24, floor=0.1, seed=3, make_runner=make_runner)
     _assert_same([*found], _lists()[:2])
-    # Groups, cells, near cells, choice, order and search; edges there and back, marks and comparisons; edges
-    # again.
-    assert len([*tmp_path.glob("died-*")]) == 6 + 4 + 2
+    # Groups, cells, near cells, choice, order and search in each partition; edges there and back, marks and
+    # comparisons; edges again.
+    assert len([*tmp_path.glob("died-*")]) == 6 * neighbours.partitions(len(VECTORS)) + 4 + 2
 
 
 def _fail(arrays: Arrays, shard: int, *, error: type[Exception]) -> None:

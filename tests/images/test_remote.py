@@ -154,6 +154,22 @@ def test_a_folder_that_an_ftp_server_refuses_is_not_an_empty_one() -> None:
         list(pages(system, "ftp://host/top/refused", {}))
 
 
+def test_an_empty_folder_of_sftp_is_empty() -> None:
+    class System:
+        ftp = object()  # as that of fsspec: paramiko's client, not one of ftplib
+
+        @staticmethod
+        def _strip_protocol(address: str) -> str:
+            return address.removeprefix("sftp://host")
+
+        def ls(self, path: str, detail: bool) -> list[dict[str, str]]:
+            return []
+
+    unlisted: dict[str, ImageError] = {}
+    assert list(pages(System(), "sftp://host/top", unlisted)) == [[]]
+    assert not unlisted
+
+
 class _Coded(BaseHTTPRequestHandler):
     """Answers every request with the HTTP status that is the first part of its path."""
 
