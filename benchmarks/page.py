@@ -41,9 +41,12 @@ def targets() -> list[dict[str, Any]]:
         if path.stem.endswith("_quick"):
             continue
         lines = load(path.stem).get("targets")
-        # The limits of `review.py`, and rows without a number, are no comparison with a peer.
-        if isinstance(lines, list):
-            found += [{**line, "what": current_wording(line["what"]), "from": path.stem} for line in lines]
+        if isinstance(lines, list):  # the limits of `review.py`, and rows 0, are no comparison with a peer
+            found += [
+                {**line, "what": current_wording(line["what"]), "from": path.stem}
+                for line in lines
+                if int(line["row"])
+            ]
     return sorted(found, key=lambda line: int(line["row"]))
 
 
