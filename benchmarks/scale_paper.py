@@ -139,6 +139,8 @@ def storage() -> str:
         row("HNSW index, 128 dimensions", of_clustering("hnsw", "file_bytes")),
         row("Milvus Lite, FLAT", milvus("milvus-flat", "disk_mb"), 1e6),
         row("Milvus Lite, HNSW", milvus("milvus", "disk_mb"), 1e6),
+        row("memory: `index` of unchanged photos", of_catalog("again", key="peak_mib"), MIB),
+        row("memory: list of people, `find` without a person", of_catalog("read", key="peak_mib"), MIB),
         row("memory: neighbour graph, 20 neighbours", clustering_memory(), MIB),
         row("memory: `cluster`, 80 neighbours", default_memory(), MIB),
         row("memory: `cluster --part-size`, this process, mapped files included", memory_in_parts(), MIB),
