@@ -243,11 +243,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        print(
-            json.dumps(
-                run_step(options.step, options.faces[0], options.seed, options.folder, options.embedder)
-            )
-        )
+        done = run_step(options.step, options.faces[0], options.seed, options.folder, options.embedder)
+        print(json.dumps(done))
         return
     if options.steps_on_disk:
         clusterings_on_disk(options)

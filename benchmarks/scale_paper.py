@@ -321,9 +321,8 @@ def hardware() -> str:
     """Return date, processor and command of each result that is used."""
     rows = []
     for name in (
-        *("catalog", "scale_large", "scale_large_mobilefacenet", "scale", "grow", "on_ray", "cluster_on_ray"),
-        "parts",
-        *("large_photos", "embedding", "milvus"),
+        *("catalog", "scale_large", "scale_large_mobilefacenet", "scale", "grow"),
+        *("on_ray", "cluster_on_ray", "parts", "large_photos", "embedding", "milvus"),
     ):
         found = result(name)["environment"]
         command = str(found["command"]).split(" --work")[0].split(" --steps-on-disk")[0]

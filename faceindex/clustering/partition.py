@@ -35,7 +35,7 @@ from faceindex.types import F32, I32, I64
 
 __all__ = ["CELL", "PROBES", "RANKED", "SHARD", "blocks_of", "cells_of_queries", "fit"]
 
-# Chosen by benchmarks/scale.py on made-up faces of people whose numbers of photos have a long tail. Smaller
+# Chosen on made-up faces (benchmarks/made_up.py) of people whose numbers of photos have a long tail. Smaller
 # cells contain more neighbours for each vector that is compared, and take longer to find.
 CELL = 64
 """Vectors in a cell, on average."""
